@@ -1,0 +1,8 @@
+/**
+ * The map: every module, in dependency order. A module imports only modules listed above it.
+ *
+ * @since 0.1.0
+ */
+
+// vocabulary: pure, no services
+export * as DatabaseError from "./DatabaseError.ts"
