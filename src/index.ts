@@ -6,3 +6,4 @@
 
 // vocabulary: pure, no services
 export * as DatabaseError from "./DatabaseError.ts"
+export * as SqlText from "./SqlText.ts"

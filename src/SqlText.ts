@@ -1,0 +1,44 @@
+/**
+ * Reads SQL as PostgreSQL's own lexer does, without a server and without a syntax tree: tokens, statement boundaries and a
+ * normal form for checksums. Nothing here throws, whatever the text.
+ *
+ * @since 0.1.0
+ */
+export {
+  /**
+   * @since 0.1.0
+   * @category splitting
+   */
+  normalize,
+  /**
+   * @since 0.1.0
+   * @category splitting
+   */
+  statements
+} from "./SqlText/Statements.ts"
+export {
+  /**
+   * @since 0.1.0
+   * @category constructors
+   */
+  tokenize
+} from "./SqlText/Tokenizer.ts"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Statement
+} from "./SqlText/Statements.ts"
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Token,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  TokenKind
+} from "./SqlText/Tokenizer.ts"
