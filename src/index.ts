@@ -6,4 +6,5 @@
 
 // vocabulary: pure, no services
 export * as DatabaseError from "./DatabaseError.ts"
+export * as DatabaseConfig from "./DatabaseConfig.ts"
 export * as SqlText from "./SqlText.ts"
