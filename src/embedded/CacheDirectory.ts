@@ -1,0 +1,84 @@
+/**
+ * Where cluster templates and copies of binaries are kept between runs: a directory that this user owns and the server
+ * account can enter.
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { homedir, tmpdir } from "node:os"
+import { join } from "node:path"
+import { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
+import type { ServerAccount } from "./ServerAccount.ts"
+import * as Account from "./ServerAccount.ts"
+
+const xdg = Config.option(Config.nonEmptyString("XDG_CACHE_HOME")).pipe(
+  Effect.orElseSucceed(() => Option.none<string>())
+)
+
+// Root's own home is closed to the server account, and a directory below /tmp loses old files to cleaners: so the cache
+// of the machine or of the user first, /tmp last.
+const candidates = (account: ServerAccount, cacheHome: Option.Option<string>): ReadonlyArray<string> => [
+  ...(account.switched
+    ? ["/var/cache/plinth-embedded"]
+    : [
+        join(
+          Option.getOrElse(cacheHome, () => join(homedir(), ".cache")),
+          "plinth-embedded"
+        )
+      ]),
+  ...[tmpdir(), "/tmp", "/var/tmp"].map((directory) => join(directory, `plinth-embedded-${process.getuid?.() ?? 0}`))
+]
+
+// Anyone may make a directory of this name in /tmp: only one that we own and that no other account can write is used.
+const usable = (account: ServerAccount, directory: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    yield* fs.makeDirectory(directory, { recursive: true, mode: 0o755 })
+    const [real, info] = yield* Effect.all([fs.realPath(directory), fs.stat(directory)])
+    const owned = process.getuid === undefined || Option.contains(info.uid, process.getuid())
+    if (!owned || (info.mode & 0o022) !== 0) return false
+    yield* fs.access(real, { writable: true })
+    return yield* Account.canEnter(account, real)
+  }).pipe(Effect.orElseSucceed(() => false))
+
+/** The first usable cache directory. */
+export const find = (account: ServerAccount): Effect.Effect<string, EmbeddedPostgresError, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const paths = candidates(account, yield* xdg)
+    return yield* Effect.findFirst(paths, (path) => usable(account, path)).pipe(
+      Effect.flatten,
+      Effect.mapError(
+        () =>
+          new EmbeddedPostgresError({
+            reason: "DirectoryUnreachable",
+            operation: "choose a cache directory",
+            description: `none of ${paths.join(", ")} can be written by us and entered by ${account.name}`
+          })
+      )
+    )
+  })
+
+/** A new directory for throw-away clusters, below the first temporary directory that the account can enter. */
+export const makeTemporary = (
+  account: ServerAccount
+): Effect.Effect<string, EmbeddedPostgresError, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const enterable = yield* Effect.filter([tmpdir(), "/tmp", "/var/tmp"], (path) => Account.canEnter(account, path))
+    const make = (parent: string) =>
+      fs
+        .makeTempDirectory({ directory: parent, prefix: "plinth-pg-" })
+        .pipe(Effect.tap((directory) => fs.chmod(directory, 0o755)))
+    return yield* Effect.firstSuccessOf([...enterable, tmpdir()].map(make))
+  }).pipe(
+    Effect.mapError(
+      (cause) =>
+        new EmbeddedPostgresError({
+          reason: "DirectoryUnreachable",
+          operation: "make a temporary directory",
+          description: cause.message,
+          cause
+        })
+    )
+  )

@@ -1,0 +1,107 @@
+/**
+ * A real PostgreSQL primary and its streaming replicas, from binaries that npm installs, as a scoped layer: what the
+ * command line uses without a URL, and what tests run against.
+ *
+ * @since 0.1.0
+ */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import type { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
+import * as Installation from "./Installation.ts"
+import type { Node } from "./Node.ts"
+import { inRealTime } from "./Node.ts"
+import * as ThrowAway from "./ThrowAway.ts"
+
+/**
+ * The running cluster.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class EmbeddedPostgres extends Context.Tag("plinth/EmbeddedPostgres")<
+  EmbeddedPostgres,
+  {
+    /** The node that took writes when the cluster started. */
+    readonly primary: Node
+    readonly replicas: ReadonlyArray<Node>
+    /** The superuser's URL of the primary's database `postgres`. */
+    readonly url: Redacted.Redacted
+    readonly replicaUrls: ReadonlyArray<Redacted.Redacted>
+    /** As `server_version_num`: 180004. */
+    readonly serverVersion: number
+    /** The primary's data directory. */
+    readonly dataDirectory: string
+  }
+>() {}
+
+/**
+ * @since 0.1.0
+ * @category options
+ */
+export interface Options {
+  /**
+   * How many streaming replicas.
+   *
+   * @default 0
+   */
+  readonly replicas?: number | undefined
+  /**
+   * How much later than the primary the replicas replay a commit; `Node.delay` changes it.
+   *
+   * @default 0
+   */
+  readonly lag?: Duration.DurationInput | undefined
+  /** Server settings on top of ours, by their names in `postgresql.conf`. */
+  readonly settings?: Readonly<Record<string, string>> | undefined
+  /**
+   * The directory of another server's `postgres` and `initdb`.
+   *
+   * @default the variable PG_BIN, else the npm package
+   */
+  readonly binaries?: string | undefined
+  /**
+   * How long one server may take to become ready.
+   *
+   * @default 1 minute
+   */
+  readonly startTimeout?: Duration.DurationInput | undefined
+}
+
+/**
+ * Starts a cluster that stops with the scope.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (
+  options: Options = {}
+): Effect.Effect<EmbeddedPostgres["Type"], EmbeddedPostgresError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const installation = yield* Installation.make(options.binaries)
+    const { primary, replicas } = yield* ThrowAway.make(installation, {
+      replicas: options.replicas ?? 0,
+      applyDelay: Duration.decode(options.lag ?? 0),
+      settings: options.settings ?? {},
+      startTimeout: Duration.decode(options.startTimeout ?? "1 minute")
+    })
+    return {
+      primary,
+      replicas,
+      url: primary.url,
+      replicaUrls: replicas.map((node) => node.url),
+      serverVersion: installation.binaries.versionNumber,
+      dataDirectory: primary.dataDirectory
+    }
+  }).pipe(inRealTime, Effect.provide(NodeFileSystem.layer), Effect.withSpan("EmbeddedPostgres.make"))
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options = {}): Layer.Layer<EmbeddedPostgres, EmbeddedPostgresError> =>
+  Layer.scoped(EmbeddedPostgres, make(options))

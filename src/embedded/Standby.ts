@@ -1,0 +1,176 @@
+/**
+ * Makes a server follow a primary: the signal file, where the WAL comes from, and the proof that it streams.
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import { join } from "node:path"
+import { clone } from "./Clone.ts"
+import * as ControlSession from "./ControlSession.ts"
+import { EmbeddedPostgresError, fromPlatform } from "./EmbeddedPostgresError.ts"
+import * as PostmasterFile from "./PostmasterFile.ts"
+import * as Server from "./Server.ts"
+import * as Settings from "./ServerSettings.ts"
+
+/** The superuser's password; none where the cluster trusts every local connection. */
+export type Password = Option.Option<Redacted.Redacted>
+
+/** What a standby has to know about its primary. */
+export interface Upstream {
+  readonly name: string
+  readonly url: Redacted.Redacted
+  readonly port: number
+  readonly dataDirectory: string
+}
+
+export const primaryConnection = (name: string, port: number, password: Password): string =>
+  Settings.connectionString({
+    host: "127.0.0.1",
+    port: String(port),
+    user: "postgres",
+    application_name: name,
+    ...Option.match(password, { onNone: () => ({}), onSome: (secret) => ({ password: Redacted.value(secret) }) })
+  })
+
+export const signalFile = (dataDirectory: string): string => join(dataDirectory, "standby.signal")
+
+export const isStandby = (dataDirectory: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>
+  FileSystem.FileSystem.pipe(
+    Effect.flatMap((fs) => fs.exists(signalFile(dataDirectory))),
+    Effect.orElseSucceed(() => false)
+  )
+
+// DBState in pg_control.h, the same from 14 to 18: shut down, shut down in recovery.
+const cleanStates = [1, 2]
+
+/** Whether the server was stopped in good order. Only then can an old primary know that it lost nothing. */
+const stoppedCleanly = (dataDirectory: string) =>
+  FileSystem.FileSystem.pipe(
+    Effect.flatMap((fs) => fs.readFile(join(dataDirectory, "global", "pg_control"))),
+    Effect.map((bytes) => cleanStates.includes(new DataView(bytes.buffer, bytes.byteOffset).getUint32(16, true))),
+    Effect.mapError(fromPlatform("read the control file"))
+  )
+
+// ALTER SYSTEM wins over the file that we write; what it says about the primary belongs to another life of this node.
+const forgetAlterSystem = (server: Server.Server) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const path = join(server.dataDirectory, "postgresql.auto.conf")
+    const text = yield* fs.readFileString(path)
+    const kept = text.split("\n").filter((line) => !/^\s*(primary_conninfo|port|recovery_target\w*)\s*=/.test(line))
+    yield* Settings.replaceFile(server.installation.account, path, kept.join("\n"))
+  }).pipe(Effect.mapError(fromPlatform("write configuration", server.name)))
+
+/** Writes down that the server is a standby of that primary. */
+export const configure = (
+  server: Server.Server,
+  port: number,
+  upstreamPort: number,
+  password: Password
+): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const { account } = server.installation
+    const before = yield* Effect.option(Settings.readNode(server.dataDirectory))
+    yield* Settings.writeNode(account, server.dataDirectory, {
+      port,
+      primaryConnection: primaryConnection(server.name, upstreamPort, password),
+      applyDelay: Option.match(before, { onNone: () => Duration.zero, onSome: (node) => node.applyDelay })
+    })
+    yield* forgetAlterSystem(server)
+    yield* Settings.replaceFile(account, signalFile(server.dataDirectory), "")
+  })
+
+const Count = Schema.Struct({ streaming: Schema.Number })
+const streamingStandbys = (names: ReadonlyArray<string>) =>
+  `select count(distinct application_name)::int as streaming from pg_catalog.pg_stat_replication
+   where state = 'streaming' and application_name in (${names.map((name) => `'${name}'`).join(", ")})`
+
+/** Waits until the primary sends its newest WAL to all of these standbys. */
+export const awaitStreaming = (
+  primary: Upstream,
+  names: ReadonlyArray<string>,
+  patience: Duration.DurationInput
+): Effect.Effect<void, EmbeddedPostgresError> =>
+  names.length === 0
+    ? Effect.void
+    : Effect.flatMap(ControlSession.open(primary, "await streaming"), (session) =>
+        session.rows(Count, streamingStandbys(names)).pipe(
+          Effect.repeat({
+            until: ([row]) => row?.streaming === names.length,
+            schedule: Schedule.spaced(Duration.millis(10))
+          })
+        )
+      ).pipe(
+        Effect.scoped,
+        Effect.timeoutFail({
+          duration: patience,
+          onTimeout: () =>
+            new EmbeddedPostgresError({
+              reason: "NotStreaming",
+              operation: "await streaming",
+              node: primary.name,
+              description: `not all of ${names.join(", ")} receive WAL after ${Duration.format(patience)}`
+            })
+        }),
+        Effect.asVoid
+      )
+
+/** How long a standby may take to find out that it can or cannot follow, before a new copy is made. */
+const followPatience = Duration.seconds(3)
+
+// Without a copy: a running standby is pointed at the primary, a cleanly stopped server is started as its standby. It
+// never streams when its history has diverged: the primary refuses.
+const follow = (server: Server.Server, port: number, primary: Upstream, password: Password) =>
+  Effect.gen(function* () {
+    yield* configure(server, port, primary.port, password)
+    const running = yield* PostmasterFile.running(server.dataDirectory)
+    yield* Option.isSome(running) ? Server.reload(server) : Server.start(server, port)
+    yield* awaitStreaming(primary, [server.name], followPatience)
+  })
+
+/** Replaces the server's data by a new copy of the primary and starts it as its standby. */
+export const recreate = (
+  server: Server.Server,
+  port: number,
+  primary: Upstream,
+  password: Password
+): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const before = yield* Effect.option(Settings.readNode(server.dataDirectory))
+    yield* Server.stop(server)
+    yield* Server.removeDirectory(server.dataDirectory)
+    yield* clone(server.installation, primary, server.dataDirectory)
+    if (Option.isSome(before)) {
+      yield* Settings.writeNode(server.installation.account, server.dataDirectory, before.value)
+    }
+    yield* configure(server, port, primary.port, password)
+    yield* Server.start(server, port)
+    yield* awaitStreaming(primary, [server.name], "30 seconds")
+  })
+
+/** Makes the server a streaming standby of the primary, with a new copy only where it is needed. */
+export const rejoin = (
+  server: Server.Server,
+  port: number,
+  primary: Upstream,
+  password: Password
+): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const running = yield* PostmasterFile.running(server.dataDirectory)
+    const candidate = Option.isSome(running)
+      ? yield* isStandby(server.dataDirectory)
+      : yield* stoppedCleanly(server.dataDirectory)
+    if (Option.isSome(running)) yield* Server.thaw(server)
+    const again = recreate(server, port, primary, password)
+    if (!candidate) return yield* again
+    yield* follow(server, port, primary, password).pipe(
+      Effect.catchIf(
+        (error) => error.reason === "NotStreaming" || error.reason === "StartFailed",
+        () => again
+      )
+    )
+  })

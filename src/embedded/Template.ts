@@ -1,0 +1,161 @@
+/**
+ * A cluster made once and copied for every throw-away server: `initdb`, one start with the final configuration, a clean
+ * stop. Copies of it share a system identifier, so a copy can stream from another copy without a base backup.
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { createHash } from "node:crypto"
+import { join } from "node:path"
+import * as CacheDirectory from "./CacheDirectory.ts"
+import { EmbeddedPostgresError, fromPlatform } from "./EmbeddedPostgresError.ts"
+import type { Installation } from "./Installation.ts"
+import { run } from "./Program.ts"
+import * as Server from "./Server.ts"
+import * as Account from "./ServerAccount.ts"
+import * as Settings from "./ServerSettings.ts"
+import { addDirectory, addPid, keepDirectory } from "./Watchdog.ts"
+
+/** UTF-8 with the sort order of C everywhere: the same order on every machine, and no locale to install. */
+const locale = (major: number): ReadonlyArray<string> => [
+  "--encoding=UTF8",
+  "--locale=C",
+  ...(major >= 17 ? ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] : [])
+]
+
+/** Runs `initdb` into an empty directory that the account owns. */
+export const initialize = (
+  installation: Installation,
+  dataDirectory: string,
+  authentication: ReadonlyArray<string>
+): Effect.Effect<void, EmbeddedPostgresError> =>
+  run(
+    installation.account,
+    join(installation.binaries.directory, "initdb"),
+    [
+      `--pgdata=${dataDirectory}`,
+      "--username=postgres",
+      "--data-checksums",
+      "--no-instructions",
+      ...locale(installation.binaries.major),
+      ...authentication
+    ],
+    addPid(installation.watchdog)
+  ).pipe(
+    Effect.filterOrFail(
+      (outcome) => outcome.code === 0,
+      (outcome) =>
+        new EmbeddedPostgresError({
+          reason: "InitFailed",
+          operation: "initdb",
+          description: `initdb exited with ${outcome.code}`,
+          path: dataDirectory,
+          output: outcome.stderr.trim()
+        })
+    ),
+    Effect.asVoid
+  )
+
+/** Makes an empty directory for a cluster: owned by the account, closed to others. */
+export const makeDataDirectory = (
+  installation: Installation,
+  path: string
+): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
+  FileSystem.FileSystem.pipe(
+    Effect.flatMap((fs) => fs.makeDirectory(path, { mode: 0o700 })),
+    Effect.zipRight(Account.give(installation.account, path)),
+    Effect.mapError(fromPlatform("make a data directory"))
+  )
+
+// A server writes these into its control file, and a standby refuses to start with less. The other settings may differ
+// from copy to copy.
+const recorded = [
+  "max_connections",
+  "max_prepared_transactions",
+  "max_wal_senders",
+  "max_worker_processes",
+  "max_locks_per_transaction",
+  "wal_level",
+  "track_commit_timestamp"
+]
+
+const key = (installation: Installation, settings: Settings.Settings): string => {
+  const relevant = recorded.map((name) => [name, settings[name] ?? ""])
+  const { account, binaries } = installation
+  const identity = JSON.stringify([1, binaries.version, account.uid, locale(binaries.major), relevant])
+  return `cluster-${binaries.versionNumber}-${createHash("sha256").update(identity).digest("hex").slice(0, 16)}`
+}
+
+const build = (
+  installation: Installation,
+  settings: Settings.Settings,
+  cache: string,
+  target: string
+): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const building = yield* Effect.acquireRelease(
+      fs.makeTempDirectory({ directory: cache, prefix: "building-" }),
+      (path) => Effect.ignore(fs.remove(path, { recursive: true, force: true }))
+    )
+    yield* addDirectory(installation.watchdog, building)
+    yield* fs.chmod(building, 0o755)
+    const dataDirectory = join(building, "data")
+    yield* makeDataDirectory(installation, dataDirectory)
+    yield* initialize(installation, dataDirectory, ["--auth=trust", "--no-sync"])
+    yield* Settings.write(installation.account, dataDirectory, settings)
+    const server: Server.Server = {
+      name: "template",
+      dataDirectory,
+      logFile: join(building, "log"),
+      installation,
+      startTimeout: Duration.minutes(1)
+    }
+    const configure = (port: number) =>
+      Settings.writeNode(installation.account, dataDirectory, {
+        port,
+        primaryConnection: "",
+        applyDelay: Duration.zero
+      })
+    yield* Effect.ensuring(Server.startOnFreePort(server, configure), Effect.ignore(Server.stop(server)))
+    // Whoever comes second throws its own away.
+    yield* Effect.unlessEffect(fs.rename(building, target), fs.exists(target))
+    yield* keepDirectory(installation.watchdog, building)
+  }).pipe(Effect.scoped, Effect.mapError(fromPlatform("make the cluster template")))
+
+/** The data directory of the template for this version and configuration, made when there is none yet. */
+export const get = (
+  installation: Installation,
+  settings: Settings.Settings
+): Effect.Effect<string, EmbeddedPostgresError, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const cache = yield* CacheDirectory.find(installation.account)
+    const target = join(cache, key(installation, settings))
+    yield* Effect.unlessEffect(build(installation, settings, cache, target), fs.exists(target))
+    return join(target, "data")
+  }).pipe(Effect.mapError(fromPlatform("find the cluster template")))
+
+/** Removes a template that turned out to be damaged (cleaners of /tmp remove old files one by one). */
+export const discard = (dataDirectory: string): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
+  Server.removeDirectory(join(dataDirectory, ".."))
+
+/** Copies a stopped cluster with its owners and modes; `cp` is faster than a thousand calls from here. */
+export const copy = (
+  installation: Installation,
+  from: string,
+  to: string
+): Effect.Effect<void, EmbeddedPostgresError> =>
+  run({ ...installation.account, switched: false }, "cp", ["-a", from, to], addPid(installation.watchdog)).pipe(
+    Effect.filterOrFail(
+      (outcome) => outcome.code === 0,
+      (outcome) =>
+        new EmbeddedPostgresError({
+          reason: "FileSystem",
+          operation: "copy a cluster",
+          description: outcome.stderr.trim(),
+          path: to
+        })
+    ),
+    Effect.asVoid
+  )

@@ -1,0 +1,124 @@
+/**
+ * A cluster that lives as long as its scope: copies of the template in a temporary directory, without fsync.
+ */
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import { join } from "node:path"
+import * as CacheDirectory from "./CacheDirectory.ts"
+import type { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
+import type { Installation } from "./Installation.ts"
+import type { Node } from "./Node.ts"
+import * as Nodes from "./Node.ts"
+import * as Server from "./Server.ts"
+import * as Settings from "./ServerSettings.ts"
+import * as Standby from "./Standby.ts"
+import * as Template from "./Template.ts"
+import { addDirectory, addServer } from "./Watchdog.ts"
+
+export interface Cluster {
+  readonly directory: string
+  readonly primary: Node
+  readonly replicas: ReadonlyArray<Node>
+}
+
+const acquireDirectory = (installation: Installation) =>
+  Effect.acquireRelease(
+    CacheDirectory.makeTemporary(installation.account).pipe(
+      Effect.tap((directory) => addDirectory(installation.watchdog, directory))
+    ),
+    (directory) => Effect.orDie(Server.removeDirectory(directory))
+  )
+
+/** Starts a primary and `replicas` streaming replicas. All is gone when the scope closes. */
+export const make = (
+  installation: Installation,
+  options: {
+    readonly replicas: number
+    readonly applyDelay: Duration.Duration
+    readonly settings: Settings.Settings
+    readonly startTimeout: Duration.Duration
+  }
+): Effect.Effect<Cluster, EmbeddedPostgresError, FileSystem.FileSystem | Scope.Scope> =>
+  Effect.gen(function* () {
+    const { account, watchdog } = installation
+    const settings = Settings.common(installation.binaries, false, options.settings)
+    const directory = yield* acquireDirectory(installation)
+
+    // The server is stopped before its directory goes: finalizers run in reverse.
+    const prepare = (name: string) =>
+      Effect.gen(function* () {
+        const server: Server.Server = {
+          name,
+          dataDirectory: join(directory, name),
+          logFile: join(directory, `${name}.log`),
+          installation,
+          startTimeout: options.startTimeout
+        }
+        yield* addServer(watchdog, server.dataDirectory)
+        yield* Effect.addFinalizer(() => Nodes.inRealTime(Effect.ignoreLogged(Server.stop(server))))
+        return server
+      })
+
+    const copyTemplate = (servers: ReadonlyArray<Server.Server>) =>
+      Effect.gen(function* () {
+        const template = yield* Template.get(installation, settings)
+        yield* Effect.forEach(
+          servers,
+          (server) =>
+            Server.removeDirectory(server.dataDirectory).pipe(
+              Effect.zipRight(Template.copy(installation, template, server.dataDirectory)),
+              Effect.zipRight(Settings.write(account, server.dataDirectory, settings))
+            ),
+          { concurrency: 4, discard: true }
+        )
+        return template
+      })
+
+    const primaryServer = yield* prepare("primary")
+    const replicaServers = yield* Effect.forEach(
+      Array.from({ length: options.replicas }, (_, index) => `replica-${index + 1}`),
+      prepare
+    )
+    const startPrimary = Server.startOnFreePort(primaryServer, (port) =>
+      Settings.writeNode(account, primaryServer.dataDirectory, {
+        port,
+        primaryConnection: "",
+        applyDelay: Duration.zero
+      })
+    )
+    const servers = [primaryServer, ...replicaServers]
+    const primaryPort = yield* Effect.flatMap(copyTemplate(servers), (template) =>
+      // A damaged template must not make every later start fail: it is made again, once.
+      Effect.catchIf(
+        startPrimary,
+        (error) => error.reason === "StartFailed",
+        () => Template.discard(template).pipe(Effect.zipRight(copyTemplate(servers)), Effect.zipRight(startPrimary))
+      )
+    )
+
+    const nodes: Array<Node> = []
+    const password: Standby.Password = Option.none()
+    const primary = yield* Nodes.make(primaryServer, primaryPort, password, () => nodes)
+    const replicas = yield* Effect.forEach(
+      replicaServers,
+      (server) =>
+        Server.startOnFreePort(server, (port) =>
+          Settings.writeNode(account, server.dataDirectory, {
+            port,
+            primaryConnection: "",
+            applyDelay: options.applyDelay
+          }).pipe(Effect.zipRight(Standby.configure(server, port, primaryPort, password)))
+        ).pipe(Effect.flatMap((port) => Nodes.make(server, port, password, () => nodes))),
+      { concurrency: 4 }
+    )
+    nodes.push(primary, ...replicas)
+    yield* Standby.awaitStreaming(
+      primary,
+      replicas.map((node) => node.name),
+      options.startTimeout
+    )
+    return { directory, primary, replicas }
+  })

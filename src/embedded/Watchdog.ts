@@ -1,0 +1,85 @@
+/**
+ * A small process that outlives this one just long enough to clean up: it holds a pipe that closes when we die, however
+ * we die, and then stops our servers and removes our throw-away directories.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { spawn } from "node:child_process"
+import { environment } from "./Program.ts"
+import { script } from "./Watchdog/script.ts"
+
+/** What is left to do when this process dies. */
+export interface Duties {
+  /** Programs to end. */
+  readonly pids: ReadonlyArray<number>
+  /** Data directories whose servers to stop. */
+  readonly servers: ReadonlyArray<string>
+  /** Directories to remove. */
+  readonly remove: ReadonlyArray<string>
+  /** Our entry among the users of a persistent cluster: its servers are stopped only when nobody else is left. */
+  readonly membership: { readonly entry: string; readonly lock: string } | undefined
+}
+
+export interface Watchdog {
+  /** Changes the duties; synchronous, so that no instant passes between a spawn and its registration. */
+  readonly update: (change: (duties: Duties) => Duties) => void
+}
+
+/** Nothing is watched: for servers that someone else looks after. */
+export const none: Watchdog = { update: () => {} }
+
+const initial: Duties = { pids: [], servers: [], remove: [], membership: undefined }
+
+/** Starts the watchdog; it is dismissed when the scope closes. */
+export const make: Effect.Effect<Watchdog, never, Scope.Scope> = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const { NODE_OPTIONS: _, ...env } = environment()
+      // Detached: Ctrl-C in the terminal must reach this process only. Unreferenced: it must not keep us alive.
+      const child = spawn(process.execPath, ["-e", script], {
+        cwd: "/",
+        env,
+        detached: true,
+        stdio: ["pipe", "ignore", "ignore"]
+      })
+      child.on("error", () => {})
+      child.stdin.on("error", () => {})
+      child.unref()
+      return child
+    }),
+    (child) =>
+      Effect.async<void>((resume) => {
+        if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
+        child.once("exit", () => resume(Effect.void))
+        child.stdin.end(`${JSON.stringify(initial)}\n`)
+      }).pipe(Effect.timeoutTo({ duration: Duration.seconds(5), onSuccess: () => {}, onTimeout: () => {} }))
+  ),
+  (child) => {
+    let duties = initial
+    return {
+      update: (change) => {
+        duties = change(duties)
+        child.stdin.write(`${JSON.stringify(duties)}\n`)
+      }
+    }
+  }
+)
+
+/** Watches a program while it runs. */
+export const addPid =
+  (watchdog: Watchdog) =>
+  (pid: number): void =>
+    watchdog.update((duties) => ({ ...duties, pids: [...duties.pids, pid] }))
+
+export const addServer = (watchdog: Watchdog, dataDirectory: string): Effect.Effect<void> =>
+  Effect.sync(() => watchdog.update((duties) => ({ ...duties, servers: [...duties.servers, dataDirectory] })))
+
+export const addDirectory = (watchdog: Watchdog, directory: string): Effect.Effect<void> =>
+  Effect.sync(() => watchdog.update((duties) => ({ ...duties, remove: [...duties.remove, directory] })))
+
+/** Ends the watch over a directory that is kept after all. */
+export const keepDirectory = (watchdog: Watchdog, directory: string): Effect.Effect<void> =>
+  Effect.sync(() =>
+    watchdog.update((duties) => ({ ...duties, remove: duties.remove.filter((path) => path !== directory) }))
+  )

@@ -1,0 +1,93 @@
+/**
+ * The watchdog's program, as text: it runs by `node -e`, so that it needs no file beside a bundled CLI and no loader for
+ * TypeScript. It depends on nothing but Node.
+ */
+export const script = String.raw`
+const fs = require("node:fs")
+const path = require("node:path")
+const { execFileSync } = require("node:child_process")
+
+let duties = { pids: [], servers: [], remove: [] }
+let buffered = ""
+for (const name of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(name, () => {})
+process.stdin.setEncoding("utf8")
+process.stdin.on("data", (text) => {
+  const lines = (buffered + text).split("\n")
+  buffered = lines.pop()
+  if (lines.length > 0) duties = JSON.parse(lines[lines.length - 1])
+})
+process.stdin.on("error", () => {})
+process.stdin.on("close", () => cleanUp().finally(() => process.exit(0)))
+
+const attempt = (f, otherwise) => { try { return f() } catch { return otherwise } }
+const sleep = (millis) => new Promise((resolve) => setTimeout(resolve, millis))
+
+// [pid, parent, command, start]
+function stat(pid) {
+  const text = fs.readFileSync("/proc/" + pid + "/stat", "latin1")
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ")
+  if (/[ZX]/.test(fields[0])) throw new Error("ended")
+  return [Number(pid), Number(fields[1]), text.slice(text.indexOf("(") + 1, text.lastIndexOf(")")), fields[19]]
+}
+function table() {
+  if (fs.existsSync("/proc/self/stat"))
+    return fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map((pid) => attempt(() => stat(pid))).filter(Boolean)
+  const out = attempt(() => execFileSync("ps", ["-A", "-o", "pid=,ppid=,stat=,lstart=,comm="], { encoding: "utf8" }), "")
+  return out.split("\n").map((line) => /^\s*(\d+)\s+(\d+)\s+([^Z]\S*)\s+(\S+\s+\S+\s+\d+\s+\S+\s+\d+)\s+(.*)$/.exec(line))
+    .filter(Boolean).map((m) => [Number(m[1]), Number(m[2]), path.basename(m[5].trim()), m[4].replace(/\s+/g, "-")])
+}
+const signal = (pid, name) => pid > 1 && attempt(() => process.kill(pid, name))
+
+async function stop(pids) {
+  const alive = () => table().filter(([pid]) => pids.includes(pid))
+  const family = () => { const all = table(); return all.filter(([pid, parent]) => pids.includes(pid) || pids.includes(parent)) }
+  for (const [pid] of family()) signal(pid, "SIGCONT")
+  for (const pid of pids) signal(pid, "SIGINT")
+  for (let waited = 0; waited < 1000 && alive().length > 0; waited += 10) await sleep(10)
+  if (alive().length === 0) return
+  const members = family()
+  for (const [pid] of members) signal(pid, "SIGSTOP")
+  for (const [pid] of members) signal(pid, "SIGKILL")
+  for (let waited = 0; waited < 500 && alive().length > 0; waited += 10) await sleep(10)
+}
+
+// Our own entry goes; the servers stay while another user's process lives.
+async function leave({ entry, lock }) {
+  const mine = entry + ".lock"
+  attempt(() => fs.writeFileSync(mine, path.basename(entry)))
+  let locked = false
+  for (let waited = 0; waited < 500 && !locked; waited += 20) {
+    locked = attempt(() => (fs.linkSync(mine, lock), true), false)
+    if (!locked) await sleep(20)
+  }
+  attempt(() => fs.unlinkSync(mine))
+  attempt(() => fs.unlinkSync(entry))
+  const processes = table()
+  const others = attempt(() => fs.readdirSync(path.dirname(entry)), []).some((name) => {
+    const [pid, start] = name.split("_")
+    return processes.some((process) => String(process[0]) === pid && process[3] === start)
+  })
+  return { others, release: () => locked && attempt(() => fs.unlinkSync(lock)) }
+}
+
+async function cleanUp() {
+  const { others, release } = duties.membership ? await leave(duties.membership) : { others: false, release() {} }
+  const processes = table()
+  const read = (directory) => attempt(() => Number(fs.readFileSync(path.join(directory, "postmaster.pid"), "utf8").split("\n")[0]), 0)
+  const servers = others ? [] : duties.servers.map(read)
+  const names = ["postgres", "postmaster", "initdb"]
+  const pids = [...new Set([...(others ? [] : duties.pids), ...servers])]
+    .filter((pid) => processes.some((process) => process[0] === pid && names.includes(process[2])))
+  const segments = others ? [] : duties.servers.map((directory) =>
+    attempt(() => fs.readFileSync(path.join(directory, "postmaster.pid"), "utf8").split("\n")[6].trim().split(/\s+/)[1]))
+  if (pids.length > 0) await stop(pids)
+  duties.servers.forEach((directory, index) => {
+    // A killed server leaves its small System V segment; one that stopped by itself has removed it, and its file too.
+    if (segments[index] && fs.existsSync(path.join(directory, "postmaster.pid")))
+      attempt(() => execFileSync("ipcrm", ["-m", segments[index]], { stdio: "ignore" }))
+  })
+  for (const directory of duties.remove)
+    attempt(() => fs.rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 }))
+  release()
+}
+`
