@@ -8,6 +8,7 @@ import { SqlError, SqlErrorTypeId } from "@effect/sql/SqlError"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as driver from "./DatabaseError/driver.ts"
 import { policy, reasons as policies } from "./DatabaseError/reasons.ts"
@@ -152,13 +153,23 @@ export const fromUnknown = (
     : new DatabaseError({ ...driver.read(cause, context.operation), operation: context.operation, node: context.node })
 
 /**
- * The `DatabaseError` behind an error: looks through `SqlError` and any other error's `cause`, else classifies what it
- * finds at the bottom.
+ * The `DatabaseError` that an error is or was caused by, looking through `SqlError` and any other error's `cause`.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const find = (error: unknown): Option.Option<DatabaseError> => Option.liftPredicate(isDatabaseError)(root(error))
+
+/**
+ * The `DatabaseError` behind an error, as `find` finds it, else what the error at the bottom is classified as.
  *
  * @since 0.1.0
  * @category constructors
  */
-export const from = (error: unknown): DatabaseError => {
+export const from = (error: unknown): DatabaseError => fromUnknown(root(error), { operation: "query" })
+
+/** The first `DatabaseError` among an error and its causes, else the last cause. */
+const root = (error: unknown): unknown => {
   let innermost = error
   // Eight levels are more than any library nests, and end a cause that points back at itself.
   for (let depth = 0; depth < 8; depth++) {
@@ -166,7 +177,7 @@ export const from = (error: unknown): DatabaseError => {
     if (!Predicate.hasProperty(innermost, "cause") || !Predicate.isObject(innermost.cause)) break
     innermost = innermost.cause
   }
-  return fromUnknown(innermost, { operation: "query" })
+  return innermost
 }
 
 /**

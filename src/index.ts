@@ -8,3 +8,7 @@
 export * as DatabaseError from "./DatabaseError.ts"
 export * as DatabaseConfig from "./DatabaseConfig.ts"
 export * as SqlText from "./SqlText.ts"
+
+// staying up
+export * as RetryPolicy from "./RetryPolicy.ts"
+export * as CircuitBreaker from "./CircuitBreaker.ts"
