@@ -98,11 +98,12 @@ export interface Options {
 }
 
 /** What a failure says about the node. Whatever the server answered, it answered. */
-const outcomeOfError = (error: unknown): Outcome => {
-  const databaseError = DatabaseErrors.from(error)
-  if (databaseError.isConnectionFailure) return "failure"
-  return databaseError.sqlState === undefined ? "neutral" : "success"
-}
+const outcomeOfError = (error: unknown): Outcome =>
+  Option.match(DatabaseErrors.find(error), {
+    onNone: () => "neutral",
+    onSome: ({ isConnectionFailure, sqlState }) =>
+      isConnectionFailure ? "failure" : sqlState === undefined ? "neutral" : "success"
+  })
 
 /** A defect or an interruption says nothing about the node. */
 const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome => {

@@ -153,12 +153,16 @@ export const fromUnknown = (
     : new DatabaseError({ ...driver.read(cause, context.operation), operation: context.operation, node: context.node })
 
 /**
- * The `DatabaseError` that an error is or was caused by, looking through `SqlError` and any other error's `cause`.
+ * The `DatabaseError` behind an error: itself, or found among its causes; what a client's `SqlError` was caused by is
+ * classified. `None` for an error that is no database's.
  *
  * @since 0.1.0
  * @category accessors
  */
-export const find = (error: unknown): Option.Option<DatabaseError> => Option.liftPredicate(isDatabaseError)(root(error))
+export const find = (error: unknown): Option.Option<DatabaseError> => {
+  const root = rootOf(error)
+  return root.isDatabase ? Option.some(fromUnknown(root.error, { operation: "query" })) : Option.none()
+}
 
 /**
  * The `DatabaseError` behind an error, as `find` finds it, else what the error at the bottom is classified as.
@@ -166,18 +170,20 @@ export const find = (error: unknown): Option.Option<DatabaseError> => Option.lif
  * @since 0.1.0
  * @category constructors
  */
-export const from = (error: unknown): DatabaseError => fromUnknown(root(error), { operation: "query" })
+export const from = (error: unknown): DatabaseError => fromUnknown(rootOf(error).error, { operation: "query" })
 
-/** The first `DatabaseError` among an error and its causes, else the last cause. */
-const root = (error: unknown): unknown => {
-  let innermost = error
+/** The first `DatabaseError` among an error and its causes, else the last cause; and whether a database's error led there. */
+const rootOf = (error: unknown): { readonly error: unknown; readonly isDatabase: boolean } => {
+  let current = error
+  let isDatabase = false
   // Eight levels are more than any library nests, and end a cause that points back at itself.
   for (let depth = 0; depth < 8; depth++) {
-    if (isDatabaseError(innermost)) return innermost
-    if (!Predicate.hasProperty(innermost, "cause") || !Predicate.isObject(innermost.cause)) break
-    innermost = innermost.cause
+    if (isDatabaseError(current)) return { error: current, isDatabase: true }
+    isDatabase ||= Predicate.hasProperty(current, SqlErrorTypeId)
+    if (!Predicate.hasProperty(current, "cause") || !Predicate.isObject(current.cause)) break
+    current = current.cause
   }
-  return innermost
+  return { error: current, isDatabase }
 }
 
 /**
@@ -189,7 +195,8 @@ const root = (error: unknown): unknown => {
 export const toSqlError = (error: DatabaseError): SqlError => new SqlError({ cause: error, message: error.message })
 
 /**
- * Recovers from one reason (or several), whether the effect fails with `DatabaseError` or with the `SqlError` of a client.
+ * Recovers from one reason (or several), whether the effect fails with `DatabaseError`, with the `SqlError` of a client,
+ * or with an error caused by one.
  *
  * @example
  * ```ts
@@ -225,9 +232,8 @@ export const catchReason: {
   ): Effect.Effect<A | A2, E | E2, R | R2> => {
     const wanted: ReadonlyArray<Reason> = typeof reason === "string" ? [reason] : reason
     return Effect.catchAll(self, (error): Effect.Effect<A2, E | E2, R2> => {
-      if (!isDatabaseError(error) && !Predicate.hasProperty(error, SqlErrorTypeId)) return Effect.fail(error)
-      const databaseError = from(error)
-      return wanted.includes(databaseError.reason) ? recover(databaseError) : Effect.fail(error)
+      const found = Option.filter(find(error), ({ reason: actual }) => wanted.includes(actual))
+      return Option.isSome(found) ? recover(found.value) : Effect.fail(error)
     })
   }
 )

@@ -6,6 +6,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { Reason } from "./DatabaseError.ts"
 import * as DatabaseError from "./DatabaseError.ts"
@@ -53,7 +54,9 @@ export const make = (options: Options): RetryPolicy => {
     Schedule.jitteredWith({ min: 0.5, max: 1 }),
     Schedule.intersect(Schedule.recurs(options.retries)),
     Schedule.map(([, retries]) => retries + 1),
-    Schedule.whileInput((error: unknown) => reasons.has(DatabaseError.from(error).reason))
+    Schedule.whileInput((error: unknown) =>
+      Option.exists(DatabaseError.find(error), ({ reason }) => reasons.has(reason))
+    )
   )
 }
 
@@ -134,7 +137,9 @@ export const retry: {
     const { budget } = options
     if (budget === undefined) return Effect.retry(self, policy)
     const granted = Schedule.whileInputEffect(policy, (error) =>
-      DatabaseError.from(error).isConnectionFailure ? budget.withdraw : Effect.succeed(true)
+      Option.exists(DatabaseError.find(error), (found) => found.isConnectionFailure)
+        ? budget.withdraw
+        : Effect.succeed(true)
     )
     return Effect.zipRight(budget.deposit, Effect.retry(self, granted))
   }
