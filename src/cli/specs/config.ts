@@ -1,0 +1,32 @@
+/**
+ * `plinth config`: the definition.
+ */
+import type { CommandSpec } from "../Spec.ts"
+import { database, output, yes } from "./common.ts"
+
+export const show = {
+  name: "show",
+  summary: "Show every setting in force, its variable and where it comes from, without secrets",
+  options: { ...database, ...output },
+  json: "plinth.config/1"
+} as const satisfies CommandSpec
+
+export const mark = {
+  name: "mark",
+  summary: "Mark the database, so that destructive commands know what it is",
+  description: [
+    "The mark is stored in the database together with its identity (system identifier and oid), so that a clone of production is recognised as a clone."
+  ],
+  options: { ...database, yes, ...output },
+  arguments: [{ name: "environment", description: "production, or development to take the mark back" }],
+  json: "plinth.config.mark/1",
+  examples: [{ command: "plinth config mark production", does: "`plinth reset` refuses this database from now on" }]
+} as const satisfies CommandSpec
+
+export const config = {
+  name: "config",
+  summary: "Show the settings in force, and mark databases",
+  options: {},
+  commands: [show, mark],
+  defaultCommand: "show"
+} as const satisfies CommandSpec

@@ -1,0 +1,112 @@
+/**
+ * `plinth migrate`: the definition.
+ */
+import type { CommandSpec, ExitSpec } from "../Spec.ts"
+import { database, dir, output, yes } from "./common.ts"
+
+const exits: ReadonlyArray<ExitSpec> = [
+  [1, "failed; what was done before it is said, and the next run goes on from there"],
+  [4, "refused: an older migration is pending behind a newer applied one"],
+  [5, "refused: what was applied and what is in the folder differ"]
+]
+
+const pendingExits: ReadonlyArray<ExitSpec> = [...exits, [3, "with --exit-code: migrations are pending"]]
+
+const shared = { ...database, dir, ...output } as const
+
+const exitCode = {
+  name: "exit-code",
+  description: "Exit 3 when migrations are pending"
+} as const
+
+const outOfOrder = {
+  name: "out-of-order",
+  description: "Apply an older pending migration behind a newer applied one instead of refusing with exit 4"
+} as const
+
+const lockWait = {
+  name: "lock-wait",
+  value: "duration",
+  default: "1 minute",
+  description: "How long to wait for another process that migrates the same database"
+} as const
+
+export const plan = {
+  name: "plan",
+  summary: "Show what `up` would run, and change nothing",
+  options: { ...shared, exitCode },
+  json: "plinth.migrate.plan/1",
+  exits: pendingExits,
+  examples: [{ command: "plinth migrate plan --exit-code", does: "in a pipeline: is the database behind the code?" }]
+} as const satisfies CommandSpec
+
+export const up = {
+  name: "up",
+  summary: "Apply the pending migrations",
+  description: [
+    "Each migration runs in its own transaction, cut only where PostgreSQL demands it (CREATE INDEX CONCURRENTLY). One process migrates at a time; the others wait and find nothing left to do.",
+    "Whatever ends the run (an error, Ctrl-C, kill -9), the database says exactly what was done, and the next `up` goes on from there."
+  ],
+  options: {
+    ...shared,
+    to: { name: "to", value: "id", description: "Stop after this migration" },
+    dryRun: { name: "dry-run", description: "The same as `plan`" },
+    outOfOrder,
+    lockWait
+  },
+  json: "plinth.migrate.up/1",
+  exits,
+  examples: [
+    { command: "plinth migrate up", does: "bring the database to the newest migration" },
+    { command: "plinth migrate up --to 0004", does: "stop after 0004" }
+  ]
+} as const satisfies CommandSpec
+
+export const down = {
+  name: "down",
+  summary: "Undo the last migration",
+  description: [
+    "Runs the `.down.sql` beside the migration, or its `-- plinth:down` section. The plan is shown and confirmed first."
+  ],
+  options: {
+    ...shared,
+    to: { name: "to", value: "id", description: "Undo everything after this migration, and keep it" },
+    steps: { name: "steps", value: "number", default: "1", description: "How many migrations to undo" },
+    dryRun: { name: "dry-run", description: "Show what would be undone, and change nothing" },
+    lockWait,
+    yes
+  },
+  json: "plinth.migrate.down/1",
+  exits,
+  examples: [{ command: "plinth migrate down --steps 2 --yes", does: "undo two migrations without being asked" }]
+} as const satisfies CommandSpec
+
+export const status = {
+  name: "status",
+  summary: "Show every migration, and whether it was applied",
+  description: ["Answers without the privilege to create the history table, and changes nothing."],
+  options: { ...shared, exitCode },
+  json: "plinth.migrate.status/1",
+  exits: pendingExits
+} as const satisfies CommandSpec
+
+export const create = {
+  name: "create",
+  summary: "Write an empty migration with the next number",
+  options: {
+    dir,
+    down: { name: "down", description: "Write a .down.sql beside it" },
+    repeatable: { name: "repeatable", description: "Write a repeatable migration (R__name.sql)" },
+    ...output
+  },
+  arguments: [{ name: "name", description: "What it does, in a few words" }],
+  json: "plinth.migrate.create/1",
+  examples: [{ command: 'plinth migrate create "add order notes" --down', does: "two files, numbered like the others" }]
+} as const satisfies CommandSpec
+
+export const migrate = {
+  name: "migrate",
+  summary: "Change the schema, safely and from any number of processes at once",
+  options: {},
+  commands: [plan, up, down, status, create]
+} as const satisfies CommandSpec

@@ -1,0 +1,30 @@
+/**
+ * `plinth setup`: the definition.
+ */
+import type { CommandSpec } from "../Spec.ts"
+import { database, dir, output, seeds, yes } from "./common.ts"
+
+export const setup = {
+  name: "setup",
+  summary: "Take a database from nothing to ready",
+  description: [
+    "Checks the connection and the privileges, creates the database if asked, applies the migrations, seeds if asked, and ends with a health check. Run it as often as you like: what is there is left alone.",
+    "Without a URL it makes an embedded PostgreSQL in .plinth/."
+  ],
+  options: {
+    ...database,
+    dir,
+    createDatabase: { name: "create-database", description: "Create the database of the URL if it does not exist" },
+    seed: { name: "seed", description: "Load the seeds" },
+    seeds,
+    plan: { name: "plan", description: "Show the steps, and change nothing" },
+    yes,
+    ...output
+  },
+  json: "plinth.setup/1",
+  exits: [[3, "with --plan: there is something to do"]],
+  examples: [
+    { command: "plinth setup --seed", does: "an embedded database with the schema and the seeds" },
+    { command: "plinth setup --plan", does: "what would be done, step by step" }
+  ]
+} as const satisfies CommandSpec
