@@ -12,6 +12,7 @@ export default defineConfig({
     ]
   },
   test: {
+    globalSetup: ["./test/support/globalSetup.ts"],
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     testTimeout: 30_000,
     hookTimeout: 60_000,

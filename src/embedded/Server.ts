@@ -147,10 +147,11 @@ export const start = (
     )
   })
 
+// Bounded by the schedule: nothing can interrupt a finalizer, no timeout either.
 const awaitEnd = (pid: number, patience: Duration.DurationInput): Effect.Effect<boolean> =>
   Effect.sync(() => !ProcessTable.isAlive(pid)).pipe(
-    Effect.repeat({ until: (ended) => ended, schedule: often }),
-    Effect.timeoutTo({ duration: patience, onSuccess: () => true, onTimeout: () => false })
+    Effect.repeat({ until: (ended) => ended, schedule: Schedule.upTo(often, patience) }),
+    Effect.map(() => !ProcessTable.isAlive(pid))
   )
 
 /** Fast shutdown: open transactions are rolled back. A server that does not obey within 10 s is killed. */

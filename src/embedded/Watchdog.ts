@@ -2,8 +2,8 @@
  * A small process that outlives this one just long enough to clean up: it holds a pipe that closes when we die, however
  * we die, and then stops our servers and removes our throw-away directories.
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { spawn } from "node:child_process"
 import { environment } from "./Program.ts"
@@ -49,11 +49,14 @@ export const make: Effect.Effect<Watchdog, never, Scope.Scope> = Effect.map(
       return child
     }),
     (child) =>
-      Effect.async<void>((resume) => {
-        if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
-        child.once("exit", () => resume(Effect.void))
-        child.stdin.end(`${JSON.stringify(initial)}\n`)
-      }).pipe(Effect.timeoutTo({ duration: Duration.seconds(5), onSuccess: () => {}, onTimeout: () => {} }))
+      Effect.sync(() => child.stdin.end(`${JSON.stringify(initial)}\n`)).pipe(
+        Effect.zipRight(
+          Effect.repeat(
+            Effect.sync(() => child.pid === undefined || child.exitCode !== null || child.signalCode !== null),
+            { until: (ended) => ended, schedule: Schedule.spaced("5 millis").pipe(Schedule.upTo("5 seconds")) }
+          )
+        )
+      )
   ),
   (child) => {
     let duties = initial

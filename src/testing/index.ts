@@ -1,0 +1,6 @@
+/**
+ * What a user's own tests need: `effect-plinth/testing`.
+ *
+ * @since 0.1.0
+ */
+export * as TestDatabase from "./TestDatabase.ts"
