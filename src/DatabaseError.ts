@@ -29,7 +29,9 @@ export type Reason = ReasonType
  * @since 0.1.0
  * @category models
  */
-export const reasons: ReadonlySet<string> = new Set(Object.keys(policies))
+export const reasons: ReadonlyArray<Reason> = Object.keys(policies).filter((key): key is Reason =>
+  Object.hasOwn(policies, key)
+)
 
 /**
  * A failed database operation.

@@ -87,6 +87,7 @@ export const reasons = {
   DiskFull: fault,
   OutOfMemory: passing,
   DataCorrupted: { ...fault, advice: "Stop writing to this node and check it with amcheck before anything else" },
+  ForeignServer: { ...fault, advice: "The failure is that of a foreign server or dblink, not of this connection" },
   Unknown: fault
 } as const satisfies Record<string, ReasonPolicy>
 

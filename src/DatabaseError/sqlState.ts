@@ -3,6 +3,7 @@
  *
  * @see https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
+import { policy } from "./reasons.ts"
 import type { Reason } from "./reasons.ts"
 
 const byCode: ReadonlyMap<string, Reason> = new Map<string, Reason>([
@@ -42,8 +43,10 @@ const byCode: ReadonlyMap<string, Reason> = new Map<string, Reason>([
   ["53300", "TooManyConnections"],
   ["55006", "ObjectInUse"],
   ["55P03", "LockTimeout"],
-  ["57014", "QueryCanceled"],
+  ["57P01", "AdminShutdown"],
+  ["57P02", "AdminShutdown"],
   ["57P03", "CannotConnectNow"],
+  ["57P04", "AdminShutdown"],
   ["57P05", "ConnectionLost"],
   ["XX001", "DataCorrupted"],
   ["XX002", "DataCorrupted"]
@@ -79,8 +82,9 @@ const byClass: ReadonlyMap<string, Reason> = new Map<string, Reason>([
   ["53", "LimitExceeded"],
   ["54", "LimitExceeded"],
   ["55", "InvalidState"],
-  ["57", "AdminShutdown"],
+  ["57", "QueryCanceled"],
   ["72", "TransactionAborted"],
+  ["HV", "ForeignServer"],
   ["P0", "RaisedException"]
 ])
 
@@ -101,6 +105,14 @@ const inRecoveryConflict = (report: ServerReport): boolean =>
   // A real serialization failure is never raised while interrupts are processed.
   (report.sqlState === "40001" && /^Process(Interrupts|RecoveryConflictInterrupts?)$/.test(report.routine ?? ""))
 
+/**
+ * postgres_fdw and dblink pass the SQLSTATE of the other server on. A backend that still talks to us has not lost our
+ * connection either, so class 08 from one (it names its routine, a pooler does not) is about somebody else's.
+ */
+const isForeign = ({ routine, sqlState }: ServerReport): boolean =>
+  routine !== undefined &&
+  (/^(pgfdw|dblink)_|^connect_pg_server$/.test(routine) || (sqlState.startsWith("08") && sqlState !== "08P01"))
+
 /** pgbouncer answers nearly everything with 08P01. https://www.pgbouncer.org/faq.html and its `disconnect_client` calls */
 const ofPooler: ReadonlyArray<readonly [pattern: RegExp, reason: Reason]> = [
   [/no more connections allowed|query_wait_timeout/, "TooManyConnections"],
@@ -114,6 +126,7 @@ const ofPooler: ReadonlyArray<readonly [pattern: RegExp, reason: Reason]> = [
 /** The reason of a whole report: the code, refined where one code stands for situations that callers treat apart. */
 export const reasonOfReport = (report: ServerReport): Reason => {
   if (inRecoveryConflict(report)) return "RecoveryConflict"
+  if (isForeign(report) && policy(reasonOfSqlState(report.sqlState)).connection) return "ForeignServer"
   if (report.sqlState === "57014") {
     if (report.message.includes("statement timeout")) return "StatementTimeout"
     return report.message.includes("lock timeout") ? "LockTimeout" : "QueryCanceled"
