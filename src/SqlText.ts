@@ -1,6 +1,6 @@
 /**
- * Reads SQL as PostgreSQL's own lexer does, without a server and without a syntax tree: tokens, statement boundaries and a
- * normal form for checksums. Nothing here throws, whatever the text.
+ * Reads SQL as PostgreSQL's own lexer does, without a server and without a syntax tree: tokens, statement boundaries, a
+ * normal form for checksums, and what a text does to which tables. Nothing here throws, whatever the text.
  *
  * @since 0.1.0
  */
@@ -16,6 +16,18 @@ export {
    */
   statements
 } from "./SqlText/Statements.ts"
+export {
+  /**
+   * @since 0.1.0
+   * @category reading
+   */
+  summary,
+  /**
+   * @since 0.1.0
+   * @category reading
+   */
+  tables
+} from "./SqlText/Summary.ts"
 export {
   /**
    * @since 0.1.0
