@@ -301,13 +301,13 @@ export interface MigrationFacts {
 }
 
 /**
- * `application_name` of the session that holds the migration lock. It is idle in transaction while the migrations run on
- * another connection, and that is no fault.
+ * How the `application_name` of the session that holds the migration lock begins. It is idle in transaction while the
+ * migrations run on another connection, and that is no fault.
  *
  * @since 0.1.0
  * @category constants
  */
-export const migrationLockApplication = "plinth migration lock"
+export const migrationLockApplication = "plinth-migrator-lock"
 
 /**
  * The GRANT that gives a privilege to a user.

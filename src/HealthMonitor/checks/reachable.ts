@@ -1,0 +1,113 @@
+/**
+ * Does every node answer, and if not, why not, in words.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Schema from "effect/Schema"
+import type { DatabaseError } from "../../DatabaseError.ts"
+import { finding, grade, overCluster } from "../../HealthCheck.ts"
+
+const Row = Schema.Struct({
+  node: Schema.String,
+  role: Schema.Literal("primary", "replica"),
+  millis: Schema.Number,
+  failure: Schema.optional(Schema.Struct({ why: Schema.String, remediation: Schema.String }))
+})
+
+/** Why a node does not answer and where to look; a person reads it at night. */
+const explain = (error: DatabaseError): { readonly why: string; readonly remediation: string } => {
+  const says = error.description
+  if (/ENOTFOUND|EAI_AGAIN|getaddrinfo/.test(says)) {
+    return { why: `DNS does not know its host name (${says})`, remediation: "Check the host name: getent hosts <host>" }
+  }
+  if (/ECONNREFUSED/.test(says)) {
+    return {
+      why: `nothing listens on its port (${says})`,
+      remediation: "Start the server, or check host, port and listen_addresses: pg_isready -h <host> -p <port>"
+    }
+  }
+  if (/ETIMEDOUT|timeout expired|connection timeout/i.test(says)) {
+    return {
+      why: `the connection attempt timed out (${says})`,
+      remediation: "Check firewall and routing: a packet filter drops, a closed port would have refused"
+    }
+  }
+  switch (error.reason) {
+    case "TlsFailed":
+      return { why: `TLS failed (${says})`, remediation: "Check sslmode, sslrootcert and the certificate's host name" }
+    case "AuthenticationFailed":
+      return { why: `the login was refused (${says})`, remediation: "Check user, password and pg_hba.conf" }
+    case "TooManyConnections":
+      return {
+        why: `all its connections are taken (${says})`,
+        remediation:
+          "As superuser: SELECT application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2 ORDER BY 3 DESC;"
+      }
+    case "CannotConnectNow":
+      return { why: `it is starting, stopping or recovering (${says})`, remediation: "Wait, and read the server's log" }
+    case "StatementTimeout":
+    case "AcquireTimeout":
+      return {
+        why: `it gave no answer in time (${says})`,
+        remediation: "Look at the machine: it is frozen, overloaded, or the network drops packets"
+      }
+    default:
+      return { why: says, remediation: "Read the server's log" }
+  }
+}
+
+export const reachable = overCluster({
+  id: "reachable",
+  title: "Every node answers",
+  category: "availability",
+  tier: "probe",
+  doc: "Each node is asked over a connection of its own, never through the application's pool: a busy pool is not a dead database.",
+  row: Row,
+  thresholds: {
+    answer: {
+      warning: 500,
+      unit: "milliseconds",
+      source: "a hundred times a round trip within a region (about 1 to 5 ms), and below the pool's validateTimeout"
+    }
+  },
+  read: (nodes) =>
+    Effect.succeed(
+      nodes.map((node): typeof Row.Type => ({
+        node: node.name,
+        role: node.role,
+        millis: node.millis,
+        failure: Either.isLeft(node.facts) ? explain(node.facts.left) : undefined
+      }))
+    ),
+  evaluate: (rows, { answer }) =>
+    rows.flatMap((row) => {
+      if (row.failure !== undefined) {
+        const { remediation, why } = row.failure
+        const evidence = `The ${row.role} ${row.node} is unreachable: ${why}`
+        return [finding({ severity: "critical", subject: row.node, evidence, remediation })]
+      }
+      const severity = grade(row.millis, answer)
+      return severity === undefined
+        ? []
+        : [
+            finding({
+              severity,
+              subject: row.node,
+              evidence: `The ${row.role} ${row.node} took ${Math.round(row.millis)} ms to answer`,
+              remediation: "Look at the machine's load and at the network between here and there"
+            })
+          ]
+    }),
+  measure: (rows, { answer }) =>
+    rows.flatMap((row) => [
+      {
+        name: "up",
+        unit: "count",
+        value: row.failure === undefined ? 1 : 0,
+        subject: row.node,
+        minimum: 0,
+        maximum: 1
+      },
+      { name: "answer", unit: "milliseconds", value: row.millis, subject: row.node, threshold: answer, minimum: 0 }
+    ])
+})
