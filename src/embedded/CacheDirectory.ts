@@ -12,23 +12,24 @@ import { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
 import type { ServerAccount } from "./ServerAccount.ts"
 import * as Account from "./ServerAccount.ts"
 
-const xdg = Config.option(Config.nonEmptyString("XDG_CACHE_HOME")).pipe(
-  Effect.orElseSucceed(() => Option.none<string>())
-)
+const variable = (name: string) =>
+  Config.option(Config.nonEmptyString(name)).pipe(Effect.orElseSucceed(() => Option.none<string>()))
 
 // Root's own home is closed to the server account, and a directory below /tmp loses old files to cleaners: so the cache
 // of the machine or of the user first, /tmp last.
-const candidates = (account: ServerAccount, cacheHome: Option.Option<string>): ReadonlyArray<string> => [
-  ...(account.switched
-    ? ["/var/cache/plinth-embedded"]
-    : [
-        join(
-          Option.getOrElse(cacheHome, () => join(homedir(), ".cache")),
-          "plinth-embedded"
-        )
-      ]),
-  ...[tmpdir(), "/tmp", "/var/tmp"].map((directory) => join(directory, `plinth-embedded-${process.getuid?.() ?? 0}`))
-]
+const candidates = (account: ServerAccount) =>
+  Effect.map(Effect.all([variable("PLINTH_CACHE_DIR"), variable("XDG_CACHE_HOME")]), ([chosen, cacheHome]) => [
+    ...Option.toArray(chosen),
+    ...(account.switched
+      ? ["/var/cache/plinth-embedded"]
+      : [
+          join(
+            Option.getOrElse(cacheHome, () => join(homedir(), ".cache")),
+            "plinth-embedded"
+          )
+        ]),
+    ...[tmpdir(), "/tmp", "/var/tmp"].map((directory) => join(directory, `plinth-embedded-${process.getuid?.() ?? 0}`))
+  ])
 
 // Anyone may make a directory of this name in /tmp: only one that we own and that no other account can write is used.
 const usable = (account: ServerAccount, directory: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>
@@ -42,10 +43,10 @@ const usable = (account: ServerAccount, directory: string): Effect.Effect<boolea
     return yield* Account.canEnter(account, real)
   }).pipe(Effect.orElseSucceed(() => false))
 
-/** The first usable cache directory. */
+/** The first usable one of PLINTH_CACHE_DIR, the machine's or user's cache, and the temporary directories. */
 export const find = (account: ServerAccount): Effect.Effect<string, EmbeddedPostgresError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const paths = candidates(account, yield* xdg)
+    const paths = yield* candidates(account)
     return yield* Effect.findFirst(paths, (path) => usable(account, path)).pipe(
       Effect.flatten,
       Effect.mapError(

@@ -15,6 +15,8 @@ import type { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
 import * as Installation from "./Installation.ts"
 import type { Node } from "./Node.ts"
 import { inRealTime } from "./Node.ts"
+import * as Persistent from "./Persistent.ts"
+import * as ScratchServer from "./ScratchServer.ts"
 import * as ThrowAway from "./ThrowAway.ts"
 
 /**
@@ -44,6 +46,13 @@ export class EmbeddedPostgres extends Context.Tag("plinth/EmbeddedPostgres")<
  * @category options
  */
 export interface Options {
+  /**
+   * Keeps the cluster in this directory: durable, with a random password, shared by all processes that open it. The last
+   * one to leave stops the servers.
+   *
+   * @default a throw-away cluster, without a password and without fsync, that is removed with the scope
+   */
+  readonly directory?: string | undefined
   /**
    * How many streaming replicas.
    *
@@ -83,12 +92,16 @@ export const make = (
 ): Effect.Effect<EmbeddedPostgres["Type"], EmbeddedPostgresError, Scope.Scope> =>
   Effect.gen(function* () {
     const installation = yield* Installation.make(options.binaries)
-    const { primary, replicas } = yield* ThrowAway.make(installation, {
+    const { directory } = options
+    const common = {
       replicas: options.replicas ?? 0,
       applyDelay: Duration.decode(options.lag ?? 0),
       settings: options.settings ?? {},
       startTimeout: Duration.decode(options.startTimeout ?? "1 minute")
-    })
+    }
+    const { primary, replicas } = yield* directory === undefined
+      ? ThrowAway.make(installation, common)
+      : Persistent.open(installation, { ...common, directory })
     return {
       primary,
       replicas,
@@ -105,3 +118,24 @@ export const make = (
  */
 export const layer = (options: Options = {}): Layer.Layer<EmbeddedPostgres, EmbeddedPostgresError> =>
   Layer.scoped(EmbeddedPostgres, make(options))
+
+/**
+ * Starts a server on an existing data directory, such as a restored backup, until the scope closes. It runs under a
+ * configuration of ours, which never archives; of the directory's own only `postgresql.auto.conf` counts. Any local user
+ * may connect without a password. As root the directory is lent to the account that runs the server.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const startExisting = (
+  dataDirectory: string,
+  options: Pick<Options, "binaries" | "settings" | "startTimeout"> = {}
+): Effect.Effect<Node, EmbeddedPostgresError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const installation = yield* Installation.make(options.binaries)
+    return yield* ScratchServer.make(installation, {
+      dataDirectory,
+      settings: options.settings ?? {},
+      startTimeout: Duration.decode(options.startTimeout ?? "1 minute")
+    })
+  }).pipe(inRealTime, Effect.provide(NodeFileSystem.layer), Effect.withSpan("EmbeddedPostgres.startExisting"))

@@ -175,9 +175,12 @@ export const make = (
       rejoin: Effect.suspend(() =>
         operate(
           "rejoin",
-          Effect.flatMap(currentPrimary(peers().filter((peer) => peer !== node)), (primary) =>
-            Standby.rejoin(server, port, primary, password)
-          )
+          Effect.gen(function* () {
+            const primary = yield* currentPrimary(peers().filter((peer) => peer !== node))
+            const before = yield* Effect.option(Settings.readNode(server.dataDirectory))
+            const applyDelay = Option.match(before, { onNone: () => Duration.zero, onSome: (self) => self.applyDelay })
+            yield* Standby.rejoin(server, { port, applyDelay }, primary, password)
+          })
         )
       )
     }

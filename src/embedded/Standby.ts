@@ -44,16 +44,23 @@ export const isStandby = (dataDirectory: string): Effect.Effect<boolean, never, 
     Effect.orElseSucceed(() => false)
   )
 
+const controlFile = (dataDirectory: string) =>
+  FileSystem.FileSystem.pipe(
+    Effect.flatMap((fs) => fs.readFile(join(dataDirectory, "global", "pg_control"))),
+    Effect.map((bytes) => new DataView(bytes.buffer, bytes.byteOffset)),
+    Effect.mapError(fromPlatform("read the control file"))
+  )
+
 // DBState in pg_control.h, the same from 14 to 18: shut down, shut down in recovery.
 const cleanStates = [1, 2]
 
-/** Whether the server was stopped in good order. Only then can an old primary know that it lost nothing. */
+/** Whether the server was stopped in good order. */
 const stoppedCleanly = (dataDirectory: string) =>
-  FileSystem.FileSystem.pipe(
-    Effect.flatMap((fs) => fs.readFile(join(dataDirectory, "global", "pg_control"))),
-    Effect.map((bytes) => cleanStates.includes(new DataView(bytes.buffer, bytes.byteOffset).getUint32(16, true))),
-    Effect.mapError(fromPlatform("read the control file"))
-  )
+  Effect.map(controlFile(dataDirectory), (control) => cleanStates.includes(control.getUint32(16, true)))
+
+/** The timeline of the last checkpoint. */
+export const timeline = (dataDirectory: string): Effect.Effect<number, EmbeddedPostgresError, FileSystem.FileSystem> =>
+  Effect.map(controlFile(dataDirectory), (control) => control.getUint32(48, true))
 
 // ALTER SYSTEM wins over the file that we write; what it says about the primary belongs to another life of this node.
 const forgetAlterSystem = (server: Server.Server) =>
@@ -65,20 +72,24 @@ const forgetAlterSystem = (server: Server.Server) =>
     yield* Settings.replaceFile(server.installation.account, path, kept.join("\n"))
   }).pipe(Effect.mapError(fromPlatform("write configuration", server.name)))
 
-/** Writes down that the server is a standby of that primary. */
+/** What a standby is, apart from whom it follows. */
+export interface Self {
+  readonly port: number
+  readonly applyDelay: Duration.Duration
+}
+
+/** Writes down that the server is a standby of the primary on that port. */
 export const configure = (
   server: Server.Server,
-  port: number,
+  self: Self,
   upstreamPort: number,
   password: Password
 ): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const { account } = server.installation
-    const before = yield* Effect.option(Settings.readNode(server.dataDirectory))
     yield* Settings.writeNode(account, server.dataDirectory, {
-      port,
-      primaryConnection: primaryConnection(server.name, upstreamPort, password),
-      applyDelay: Option.match(before, { onNone: () => Duration.zero, onSome: (node) => node.applyDelay })
+      ...self,
+      primaryConnection: primaryConnection(server.name, upstreamPort, password)
     })
     yield* forgetAlterSystem(server)
     yield* Settings.replaceFile(account, signalFile(server.dataDirectory), "")
@@ -122,52 +133,52 @@ export const awaitStreaming = (
 /** How long a standby may take to find out that it can or cannot follow, before a new copy is made. */
 const followPatience = Duration.seconds(3)
 
-// Without a copy: a running standby is pointed at the primary, a cleanly stopped server is started as its standby. It
-// never streams when its history has diverged: the primary refuses.
-const follow = (server: Server.Server, port: number, primary: Upstream, password: Password) =>
+// Without a copy: a running standby is pointed at the primary, a stopped server is started as its standby. It never
+// streams when its history has diverged: the primary refuses.
+const follow = (server: Server.Server, self: Self, primary: Upstream, password: Password) =>
   Effect.gen(function* () {
-    yield* configure(server, port, primary.port, password)
+    yield* configure(server, self, primary.port, password)
     const running = yield* PostmasterFile.running(server.dataDirectory)
-    yield* Option.isSome(running) ? Server.reload(server) : Server.start(server, port)
+    yield* Option.isSome(running) ? Server.reload(server) : Server.start(server, self.port)
     yield* awaitStreaming(primary, [server.name], followPatience)
   })
 
 /** Replaces the server's data by a new copy of the primary and starts it as its standby. */
 export const recreate = (
   server: Server.Server,
-  port: number,
+  self: Self,
   primary: Upstream,
   password: Password
 ): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const before = yield* Effect.option(Settings.readNode(server.dataDirectory))
     yield* Server.stop(server)
     yield* Server.removeDirectory(server.dataDirectory)
     yield* clone(server.installation, primary, server.dataDirectory)
-    if (Option.isSome(before)) {
-      yield* Settings.writeNode(server.installation.account, server.dataDirectory, before.value)
-    }
-    yield* configure(server, port, primary.port, password)
-    yield* Server.start(server, port)
+    yield* configure(server, self, primary.port, password)
+    yield* Server.start(server, self.port)
     yield* awaitStreaming(primary, [server.name], "30 seconds")
   })
+
+// A standby recovers from a crash by itself. A crashed primary may hold commits that nobody else has, and as a standby it
+// would show them: it can follow only when its last word, the shutdown checkpoint, reached the others.
+const mayFollow = (server: Server.Server, running: boolean) =>
+  Effect.flatMap(isStandby(server.dataDirectory), (standby) =>
+    standby || running ? Effect.succeed(standby) : stoppedCleanly(server.dataDirectory)
+  )
 
 /** Makes the server a streaming standby of the primary, with a new copy only where it is needed. */
 export const rejoin = (
   server: Server.Server,
-  port: number,
+  self: Self,
   primary: Upstream,
   password: Password
 ): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const running = yield* PostmasterFile.running(server.dataDirectory)
-    const candidate = Option.isSome(running)
-      ? yield* isStandby(server.dataDirectory)
-      : yield* stoppedCleanly(server.dataDirectory)
-    if (Option.isSome(running)) yield* Server.thaw(server)
-    const again = recreate(server, port, primary, password)
-    if (!candidate) return yield* again
-    yield* follow(server, port, primary, password).pipe(
+    const running = Option.isSome(yield* PostmasterFile.running(server.dataDirectory))
+    if (running) yield* Server.thaw(server)
+    const again = recreate(server, self, primary, password)
+    if (!(yield* mayFollow(server, running))) return yield* again
+    yield* follow(server, self, primary, password).pipe(
       Effect.catchIf(
         (error) => error.reason === "NotStreaming" || error.reason === "StartFailed",
         () => again

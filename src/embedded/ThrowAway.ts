@@ -106,11 +106,7 @@ export const make = (
       replicaServers,
       (server) =>
         Server.startOnFreePort(server, (port) =>
-          Settings.writeNode(account, server.dataDirectory, {
-            port,
-            primaryConnection: "",
-            applyDelay: options.applyDelay
-          }).pipe(Effect.zipRight(Standby.configure(server, port, primaryPort, password)))
+          Standby.configure(server, { port, applyDelay: options.applyDelay }, primaryPort, password)
         ).pipe(Effect.flatMap((port) => Nodes.make(server, port, password, () => nodes))),
       { concurrency: 4 }
     )

@@ -49,7 +49,8 @@ export const make: Effect.Effect<Watchdog, never, Scope.Scope> = Effect.map(
       return child
     }),
     (child) =>
-      Effect.sync(() => child.stdin.end(`${JSON.stringify(initial)}\n`)).pipe(
+      // Nothing is left to do: the servers were stopped by finalizers that ran before this one.
+      Effect.sync(() => child.kill("SIGKILL")).pipe(
         Effect.zipRight(
           Effect.repeat(
             Effect.sync(() => child.pid === undefined || child.exitCode !== null || child.signalCode !== null),

@@ -54,7 +54,7 @@ async function stop(pids) {
 // Our own entry goes; the servers stay while another user's process lives.
 async function leave({ entry, lock }) {
   const mine = entry + ".lock"
-  attempt(() => fs.writeFileSync(mine, path.basename(entry)))
+  attempt(() => fs.writeFileSync(mine, [process.pid, table().find(([pid]) => pid === process.pid)?.[3], "watchdog"].join("_")))
   let locked = false
   for (let waited = 0; waited < 500 && !locked; waited += 20) {
     locked = attempt(() => (fs.linkSync(mine, lock), true), false)
