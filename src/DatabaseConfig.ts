@@ -9,6 +9,7 @@ import type * as Redacted from "effect/Redacted"
 import type { DatabaseConfigError } from "./DatabaseConfig/DatabaseConfigError.ts"
 import type { ConnectionTarget, Settings } from "./DatabaseConfig/model.ts"
 import { resolve } from "./DatabaseConfig/resolve.ts"
+import * as reference from "./DatabaseConfig/reference.ts"
 import type { TableOptions } from "./DatabaseConfig/table.ts"
 import { readVariables } from "./DatabaseConfig/variables.ts"
 
@@ -22,6 +23,7 @@ export type {
   Settings,
   TargetSessionAttrs
 } from "./DatabaseConfig/model.ts"
+export type { Reference } from "./DatabaseConfig/reference.ts"
 export type { Profile } from "./DatabaseConfig/profile.ts"
 export type { Password } from "./DatabaseConfig/table.ts"
 export type { SslMode, TlsMode, TlsOptions } from "./DatabaseConfig/tls.ts"
@@ -75,3 +77,11 @@ export const parseUrl = (
  */
 export const nodeName = (target: Pick<ConnectionTarget, "host" | "port" | "database">): string =>
   `${target.host.includes(":") ? `[${target.host}]` : target.host}:${target.port}/${target.database}`
+
+/**
+ * Every option with its variables, default and meaning, as `docs/configuration.md` lists them.
+ *
+ * @since 0.1.0
+ * @category documentation
+ */
+export const references: ReadonlyArray<reference.Reference> = reference.references

@@ -20,7 +20,8 @@ export interface Definition<A, I = A> {
   readonly fromText: (text: string) => Either.Either<A, string>
   /** Where libpq reads the same text differently (`connect_timeout=5` is in seconds). */
   readonly fromLibpq?: ((text: string) => Either.Either<A, string>) | undefined
-  readonly show: (value: A) => string
+  /** For people. A method, so that definitions of several types can be listed: each shows only its own values. */
+  show(value: A): string
 }
 
 /** What every kind of option is described by. */

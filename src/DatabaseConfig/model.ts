@@ -119,6 +119,8 @@ export interface Settings {
   readonly profile: Profile
   readonly primary: ConnectionTarget
   readonly replicas: ReadonlyArray<ConnectionTarget>
+  /** False when neither a URL nor a host was named anywhere, and the primary is only the default. */
+  readonly hasTarget: boolean
   readonly pool: PoolSettings
   readonly router: RouterSettings
   readonly monitor: MonitorSettings

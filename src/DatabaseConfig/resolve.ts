@@ -4,9 +4,9 @@
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { DatabaseConfigError } from "./DatabaseConfigError.ts"
-import type { Definition } from "./definition.ts"
 import * as files from "./files.ts"
-import type { Entry, PoolSettings, RouterSettings, Settings } from "./model.ts"
+import { poolOf, readerOf, readParts, readPool, readRouter, routerOf } from "./groups.ts"
+import type { Entry, Settings } from "./model.ts"
 import type { Profile } from "./profile.ts"
 import { profiles } from "./profile.ts"
 import type { Resolved, Source, Variables } from "./sources.ts"
@@ -14,7 +14,7 @@ import * as sources from "./sources.ts"
 import { didYouMean } from "./suggest.ts"
 import type { Named, TableOptions } from "./table.ts"
 import { table } from "./table.ts"
-import type { Parts, Surroundings } from "./target.ts"
+import type { Surroundings } from "./target.ts"
 import { resolveTarget } from "./target.ts"
 import { describeTls } from "./tls.ts"
 import type { Keywords } from "./url.ts"
@@ -106,79 +106,6 @@ const profileOf = (options: TableOptions, variables: Variables) =>
           : { value: fromNode, shown: fromNode, source: "NODE_ENV", isDefault: false }
       })
     )
-
-type Reader = <A, I>(
-  option: string,
-  definition: Definition<A, I>,
-  explicit: I | undefined
-) => Effect.Effect<Resolved<A>, DatabaseConfigError>
-
-const readerOf =
-  (list: ReadonlyArray<Source>, profile: Profile): Reader =>
-  (option, definition, explicit) =>
-    sources.read(option, definition, explicit, list, profile)
-
-const readParts = (read: Reader, options: TableOptions): Effect.Effect<Parts, DatabaseConfigError> =>
-  Effect.all({
-    host: read("host", table.host, options.host),
-    port: read("port", table.port, options.port),
-    database: read("database", table.database, options.database),
-    username: read("username", table.username, options.username),
-    password: read("password", table.password, options.password),
-    passfile: read("passfile", table.passfile, options.passfile),
-    ssl: read("ssl", table.ssl, options.ssl),
-    sslLibpq: read("sslLibpq", table.sslLibpq, options.sslLibpq),
-    sslRootCert: read("sslRootCert", table.sslRootCert, options.sslRootCert),
-    sslCert: read("sslCert", table.sslCert, options.sslCert),
-    sslKey: read("sslKey", table.sslKey, options.sslKey),
-    channelBinding: read("channelBinding", table.channelBinding, options.channelBinding),
-    targetSessionAttrs: read("targetSessionAttrs", table.targetSessionAttrs, options.targetSessionAttrs),
-    loadBalanceHosts: read("loadBalanceHosts", table.loadBalanceHosts, options.loadBalanceHosts),
-    applicationName: read("applicationName", table.applicationName, options.applicationName),
-    options: read("options", table.options, options.options),
-    connectTimeout: read("connectTimeout", table.connectTimeout, options.connectTimeout)
-  })
-
-const readPool = (read: Reader, options: TableOptions) =>
-  Effect.all({
-    minConnections: read("minConnections", table.minConnections, options.minConnections),
-    maxConnections: read("maxConnections", table.maxConnections, options.maxConnections),
-    acquireTimeout: read("acquireTimeout", table.acquireTimeout, options.acquireTimeout),
-    idleTimeout: read("idleTimeout", table.idleTimeout, options.idleTimeout),
-    maxLifetime: read("maxLifetime", table.maxLifetime, options.maxLifetime),
-    maxWaiting: read("maxWaiting", table.maxWaiting, options.maxWaiting),
-    validateAfter: read("validateAfter", table.validateAfter, options.validateAfter),
-    validateTimeout: read("validateTimeout", table.validateTimeout, options.validateTimeout),
-    leakAfter: read("leakAfter", table.leakAfter, options.leakAfter),
-    connectConcurrency: read("connectConcurrency", table.connectConcurrency, options.connectConcurrency),
-    closeTimeout: read("closeTimeout", table.closeTimeout, options.closeTimeout),
-    statementTimeout: read("statementTimeout", table.statementTimeout, options.statementTimeout),
-    prepare: read("prepare", table.prepare, options.prepare),
-    pooler: read("pooler", table.pooler, options.pooler)
-  }).pipe(
-    Effect.filterOrFail(
-      ({ maxConnections, minConnections }) => minConnections.value <= maxConnections.value,
-      ({ maxConnections, minConnections }) =>
-        new DatabaseConfigError({
-          reason: "Conflict",
-          option: "minConnections",
-          source: minConnections.source,
-          description:
-            `it is ${minConnections.value}, above maxConnections, which is ${maxConnections.value} ` +
-            `(from ${maxConnections.source})`
-        })
-    )
-  )
-
-const readRouter = (read: Reader, options: TableOptions) =>
-  Effect.all({
-    level: read("level", table.level, options.level),
-    maxStaleness: read("maxStaleness", table.maxStaleness, options.maxStaleness),
-    maxLag: read("maxLag", table.maxLag, options.maxLag),
-    maxLagBytes: read("maxLagBytes", table.maxLagBytes, options.maxLagBytes),
-    fallbackShare: read("fallbackShare", table.fallbackShare, options.fallbackShare),
-    waitFor: read("waitFor", table.waitFor, options.waitFor)
-  })
 
 const entriesOf = (resolved: Readonly<Record<string, Resolved<unknown>>>): ReadonlyArray<Entry> =>
   named.flatMap(([option, { libpq, variable }]) => {
@@ -280,6 +207,7 @@ export const resolve = Effect.fnUntraced(function* (options: TableOptions, varia
     profile: profile.value,
     primary: target,
     replicas,
+    hasTarget: !url.isDefault || !parts.host.isDefault,
     pool: poolOf(pool, target.connectTimeout),
     router: routerOf(router),
     monitor: { interval: monitorInterval.value },
@@ -302,34 +230,4 @@ export const resolve = Effect.fnUntraced(function* (options: TableOptions, varia
       monitorInterval
     })
   } satisfies Settings
-})
-
-const poolOf = (
-  pool: Effect.Effect.Success<ReturnType<typeof readPool>>,
-  connectTimeout: PoolSettings["connectTimeout"]
-): PoolSettings => ({
-  min: pool.minConnections.value,
-  max: pool.maxConnections.value,
-  acquireTimeout: pool.acquireTimeout.value,
-  connectTimeout,
-  idleTimeout: pool.idleTimeout.value,
-  maxLifetime: pool.maxLifetime.value,
-  maxWaiting: pool.maxWaiting.value,
-  validateAfter: pool.validateAfter.value,
-  validateTimeout: pool.validateTimeout.value,
-  leakAfter: pool.leakAfter.value,
-  connectConcurrency: pool.connectConcurrency.value,
-  closeTimeout: pool.closeTimeout.value,
-  statementTimeout: pool.statementTimeout.value,
-  prepare: pool.prepare.value,
-  pooler: pool.pooler.value
-})
-
-const routerOf = (router: Effect.Effect.Success<ReturnType<typeof readRouter>>): RouterSettings => ({
-  level: router.level.value,
-  maxStaleness: router.maxStaleness.value,
-  maxLag: router.maxLag.value,
-  maxLagBytes: router.maxLagBytes.value,
-  fallbackShare: router.fallbackShare.value,
-  waitFor: router.waitFor.value
 })

@@ -41,14 +41,18 @@ const plinthNames = (provider: ConfigProvider.ConfigProvider): Effect.Effect<Rea
   return walk([])
 }
 
+const prefix = "PLINTH_"
+
+const withoutPrefix: ReadonlyMap<string, string> = new Map(
+  [...optionOfVariable.keys()].flatMap((name) => (name.startsWith(prefix) ? [[name.slice(prefix.length), name]] : []))
+)
+
 /** A misspelt variable is a failure; one that resembles nothing may belong to somebody else. */
 const refuseMisspelt = Effect.fnUntraced(function* (names: ReadonlyArray<string>) {
-  for (const name of names.filter((candidate) => !optionOfVariable.has(candidate))) {
-    const meant = suggest(
-      name,
-      [...optionOfVariable.keys()].filter((known) => known.startsWith("PLINTH_"))
-    )
-    if (meant !== undefined && !names.includes(meant)) {
+  for (const name of names) {
+    if (optionOfVariable.has(name)) continue
+    const meant = withoutPrefix.get(suggest(name.slice(prefix.length), withoutPrefix.keys()) ?? "")
+    if (meant !== undefined) {
       return yield* new DatabaseConfigError({
         reason: "UnknownName",
         option: optionOfVariable.get(meant) ?? meant,
