@@ -75,9 +75,11 @@ export const run = Effect.fn("HealthMonitor.pass")(function* (options: PassOptio
   })
   const step = (lane: ReadonlyArray<Job>) => Effect.forEach(lane, (job) => settle(job, pass))
 
-  const probes = yield* step(ofCluster.filter((job) => job.check.tier === "probe"))
   // Readings that are to be compared come first, so that the other checks fill the time between the two.
-  yield* Effect.forEach(lanes, (lane) => Effect.forEach(lane, (job) => prime(job, pass)), { concurrency: "unbounded" })
+  yield* Effect.forEach([ofCluster, ...lanes], (lane) => Effect.forEach(lane, (job) => prime(job, pass)), {
+    concurrency: "unbounded"
+  })
+  const probes = yield* step(ofCluster.filter((job) => job.check.tier === "probe"))
   const perNode = yield* Effect.forEach(lanes, step, { concurrency: "unbounded" })
   const others = yield* step(ofCluster.filter((job) => job.check.tier !== "probe"))
 
