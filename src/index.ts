@@ -8,7 +8,21 @@
 export * as DatabaseError from "./DatabaseError.ts"
 export * as DatabaseConfig from "./DatabaseConfig.ts"
 export * as SqlText from "./SqlText.ts"
+export * as SqlClassifier from "./SqlClassifier.ts"
 
 // staying up
 export * as RetryPolicy from "./RetryPolicy.ts"
 export * as CircuitBreaker from "./CircuitBreaker.ts"
+
+// reaching PostgreSQL
+export * as ConnectionPool from "./ConnectionPool.ts"
+export * as Listener from "./Listener.ts"
+
+// running SQL
+export * as Transaction from "./Transaction.ts"
+export * as DatabaseClient from "./DatabaseClient.ts"
+
+// capabilities: siblings, they never import one another
+export * as HealthCheck from "./HealthCheck.ts"
+export * as HealthMonitor from "./HealthMonitor.ts"
+export * as Backup from "./Backup.ts"

@@ -76,6 +76,7 @@ class Targets implements Visitor {
     }
   }
 
+  statement(): void {}
   explain(): void {
     this.words.push("EXPLAIN")
   }

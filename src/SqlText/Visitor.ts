@@ -15,6 +15,8 @@ export interface Visitor {
   /** Whether `operator` and `name` are worth calling. */
   readonly wantsOperators: boolean
   readonly wantsNames: boolean
+  /** A statement begins; what follows belongs to it. */
+  statement(): void
   /** A query or a data-modifying statement begins; `nested` in parentheses or behind a WITH. */
   query(verb: QueryVerb, nested: boolean): void
   /** A statement of any other kind; its tokens begin at `tokens[index]`. */

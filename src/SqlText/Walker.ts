@@ -124,6 +124,7 @@ class Walker {
     this.#outer.length = 0
     this.#ctes.length = 0
     this.#frame = new Frame(at.start, 0, false, false)
+    this.#visitor.statement()
     if (this.#isWord("explain")) this.#explain()
     const first = this.#tokens[this.#index]
     if (first === undefined) return
