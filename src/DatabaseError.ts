@@ -34,15 +34,12 @@ export const reasons: ReadonlyArray<Reason> = Object.keys(policies).filter((key)
 )
 
 /**
- * A failed database operation.
- *
- * `message`, `toString`, `toJSON` and inspection show neither `detail` nor `where` nor `cause`: the server quotes rows in
- * them. Read the fields where that is wanted.
+ * What a failure says.
  *
  * @since 0.1.0
- * @category errors
+ * @category models
  */
-export class DatabaseError extends Data.TaggedError("DatabaseError")<{
+export interface Fields {
   /** Why it failed; the only field to branch on. */
   readonly reason: Reason
   /** What Plinth was doing: `connect`, `acquire`, `query`, `begin`, `commit`, .. */
@@ -68,7 +65,24 @@ export class DatabaseError extends Data.TaggedError("DatabaseError")<{
   readonly position?: number | undefined
   /** The error of the driver or the socket; a server's report is in the fields instead. */
   readonly cause?: unknown
-}> {
+}
+
+/**
+ * A failed database operation.
+ *
+ * `message`, `toString`, `toJSON` and inspection show neither `detail` nor `where` nor `cause`: the server quotes rows in
+ * them. Read the fields where that is wanted.
+ *
+ * @since 0.1.0
+ * @category errors
+ */
+export class DatabaseError extends Data.TaggedError("DatabaseError")<Fields> {
+  constructor(fields: Fields) {
+    super(fields)
+    // Loggers and test runners list what is enumerable.
+    Object.defineProperties(this, { detail: { enumerable: false }, where: { enumerable: false } })
+  }
+
   /**
    * Running the whole transaction again from its start may succeed, and nothing of the failed run was kept. A commit in
    * doubt never is.

@@ -236,7 +236,9 @@ describe("DatabaseError", () => {
         JSON.stringify(error),
         inspect(error, { depth: 10, showHidden: false }),
         Cause.pretty(Cause.fail(error), { renderErrorCause: true }),
-        JSON.stringify(Cause.fail(error))
+        JSON.stringify(Cause.fail(error)),
+        // What @effect/vitest and structured loggers make of it.
+        ...Cause.prettyErrors(Cause.fail(error)).map((pretty) => inspect({ ...pretty }, { depth: 10 }))
       ].join("\n")
 
     it("shows the row that the server quotes in detail to nobody who does not ask", () => {
