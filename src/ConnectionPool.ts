@@ -1,0 +1,338 @@
+/**
+ * One scoped pool of connections to one node.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import { PCGRandom } from "effect/Utils"
+import type { CustomTypesConfig } from "pg"
+import { PoolCore } from "./ConnectionPool/Core.ts"
+import type { CloseReason, Driver, Slot, Ticket } from "./ConnectionPool/Core.ts"
+import { nodeName } from "./DatabaseConfig.ts"
+import type { ConnectionTarget, PoolSettings } from "./DatabaseConfig.ts"
+import { DatabaseError } from "./DatabaseError.ts"
+import { monotonicMillis } from "./internal/monotonicMillis.ts"
+import { isStalePlan } from "./internal/pg/Exchange.ts"
+import type { Query, Result, Step } from "./internal/pg/Exchange.ts"
+import { openTarget } from "./internal/pg/openTarget.ts"
+import type { RunOptions, WireConnection } from "./internal/pg/WireConnection.ts"
+
+export type {
+  /**
+   * A statement as it goes to the server.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  Query,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Result,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  RunOptions,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Step
+}
+
+/**
+ * A connection while somebody holds it.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PooledConnection {
+  /** The backend's process id. */
+  readonly processId: number
+  /** When it was opened, in the process' monotonic milliseconds. */
+  readonly openedAt: number
+  /** By the last answer: idle, in a transaction, in a failed transaction. */
+  readonly status: "I" | "T" | "E"
+  /**
+   * Runs statements in one network write and one Sync: a failure skips the rest. Interruption cancels on the server and
+   * waits until the server has stopped.
+   */
+  readonly run: (
+    steps: ReadonlyArray<Step>,
+    options?: RunOptions
+  ) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>
+}
+
+/**
+ * A snapshot of a pool. Counters count from the start of the pool.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PoolStats {
+  readonly total: number
+  readonly idle: number
+  readonly used: number
+  readonly opening: number
+  readonly waiting: number
+  readonly min: number
+  readonly max: number
+  readonly opened: number
+  readonly connectFailures: number
+  readonly acquired: number
+  readonly timeouts: number
+  /** Connections that came back inside an open transaction, which was then rolled back. */
+  readonly leaks: number
+  readonly closed: { readonly [reason in CloseReason]: number }
+}
+
+/**
+ * A pool of connections to one node.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class ConnectionPool extends Context.Tag("plinth/ConnectionPool")<
+  ConnectionPool,
+  {
+    /** `host:port/database`. */
+    readonly name: string
+    /** Runs statements in one exchange on a connection of the pool's choice. */
+    readonly run: PooledConnection["run"]
+    /** Holds a connection while `f` runs. */
+    readonly use: <A, E, R>(
+      f: (connection: PooledConnection) => Effect.Effect<A, E, R>
+    ) => Effect.Effect<A, E | DatabaseError, R>
+    /** Holds a connection until the scope closes. */
+    readonly reserve: Effect.Effect<PooledConnection, DatabaseError, Scope.Scope>
+    readonly stats: Effect.Effect<PoolStats>
+    /** Changes the bounds at run time; shrinking closes idle connections now and used ones when they come back. */
+    readonly resize: (size: { readonly min: number; readonly max: number }) => Effect.Effect<void>
+  }
+>() {}
+
+/**
+ * @since 0.1.0
+ * @category options
+ */
+export interface PoolOptions {
+  readonly target: ConnectionTarget
+  readonly settings: PoolSettings
+  /** Runs once on every new connection before anybody gets it; its failure closes the connection. */
+  readonly onOpen?: ((connection: PooledConnection) => Effect.Effect<void, DatabaseError>) | undefined
+  /**
+   * Build the pool although its server cannot be reached now.
+   *
+   * @default false
+   */
+  readonly lazy?: boolean | undefined
+  readonly types?: CustomTypesConfig | undefined
+}
+
+/** Prepared statements kept per connection. */
+const statementLimit = 256
+
+/** How often idle time, lifetime and the minimum are looked at. */
+const maintenanceInterval = "1 second"
+
+/**
+ * Opens a pool. Unless `lazy`, the first connection is opened before this returns, and its failure is this effect's.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"], DatabaseError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { settings, target } = options
+    const name = nodeName(target)
+    const clock = yield* Effect.clock
+    const jitter = new PCGRandom(yield* Random.nextInt)
+    // Outlives everything that closing the pool still has to do.
+    const fork = yield* FiberSet.makeRuntime<never>()
+    let size = { min: settings.min, max: settings.max }
+
+    const core = new PoolCore<WireConnection>(
+      {
+        ...size,
+        maxWaiting: settings.maxWaiting,
+        acquireTimeout: Duration.toMillis(settings.acquireTimeout),
+        idleTimeout: Duration.toMillis(settings.idleTimeout),
+        maxLifetime: Duration.toMillis(settings.maxLifetime),
+        validateAfter: Duration.toMillis(settings.validateAfter),
+        connectConcurrency: settings.connectConcurrency
+      },
+      wireDriver(options),
+      {
+        name,
+        now: () => monotonicMillis(clock),
+        random: () => jitter.number(),
+        fork: (effect) => void fork(effect)
+      }
+    )
+
+    yield* Effect.addFinalizer(() => close(core, settings.closeTimeout))
+    if (options.lazy !== true) yield* use(core, () => Effect.void)
+    yield* Effect.sync(() => core.maintain()).pipe(
+      Effect.schedule(Schedule.spaced(maintenanceInterval)),
+      Effect.forkScoped
+    )
+
+    return {
+      name,
+      run: run(core),
+      use: (f) => use(core, f),
+      reserve: reserve(core),
+      stats: Effect.sync(() => ({ ...core.size, ...size, ...core.counters, closed: { ...core.counters.closed } })),
+      resize: (next) =>
+        Effect.sync(() => {
+          size = next
+          core.resize(next)
+        })
+    }
+  })
+
+/**
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: PoolOptions): Layer.Layer<ConnectionPool, DatabaseError> =>
+  Layer.scoped(ConnectionPool, make(options))
+
+/**
+ * A pool of which only the given members exist.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerTest = (partial: Layer.PartialEffectful<ConnectionPool["Type"]>): Layer.Layer<ConnectionPool> =>
+  Layer.mock(ConnectionPool, partial)
+
+const wireDriver = (options: PoolOptions): Driver<WireConnection> => {
+  const { onOpen, settings, target } = options
+  const opened = openTarget(target, {
+    statementLimit: settings.prepare && settings.pooler === "none" ? statementLimit : 0,
+    types: options.types
+  })
+  return {
+    open:
+      onOpen === undefined
+        ? opened
+        : Effect.flatMap(opened, (connection) =>
+            Effect.as(
+              Effect.onError(onOpen(connection), () => connection.end),
+              connection
+            )
+          ),
+    // An exchange without statements is a bare Sync, the cheapest round trip there is.
+    check: (connection) => withDeadline(connection, settings.validateTimeout, []),
+    condition: (connection) => (!connection.idle ? "busy" : connection.status === "I" ? "clean" : "open"),
+    restore: (connection) => withDeadline(connection, settings.validateTimeout, [{ text: "ROLLBACK", params: [] }]),
+    end: (connection) => connection.end
+  }
+}
+
+const withDeadline = (
+  connection: WireConnection,
+  duration: Duration.Duration,
+  steps: ReadonlyArray<Query>
+): Effect.Effect<void, DatabaseError> =>
+  connection.run(steps, { operation: "check" }).pipe(
+    Effect.timeoutFail({
+      duration,
+      onTimeout: () =>
+        new DatabaseError({
+          reason: "ConnectionLost",
+          operation: "check",
+          description: `an idle connection did not answer within ${Duration.format(duration)}`,
+          node: connection.node
+        })
+    }),
+    Effect.asVoid
+  )
+
+type Core = PoolCore<WireConnection>
+
+/** One fiber operation for the whole statement: the slot is given back by the wire, whatever became of the fiber. */
+const run =
+  (core: Core): PooledConnection["run"] =>
+  (steps, options = {}) =>
+    Effect.async((resume) => {
+      let abandon: Effect.Effect<void> = Effect.sync(() => core.withdraw(ticket))
+      const onSlot = (outcome: Slot<WireConnection> | DatabaseError): void => {
+        if (outcome instanceof DatabaseError) return resume(Effect.fail(outcome))
+        const slot = outcome
+        const { connection } = slot
+        const send = (retry: boolean): void => {
+          const pending = connection.unsafeRun(steps, options, (error, results) => {
+            if (error !== undefined && retry && isStalePlan(error.cause)) return send(false)
+            core.release(slot)
+            resume(error === undefined ? Effect.succeed(results) : Effect.fail(error))
+          })
+          abandon = connection.abandon(pending)
+        }
+        send(true)
+      }
+      const ticket: Ticket<WireConnection> = core.checkout(onSlot)
+      return Effect.suspend(() => abandon)
+    })
+
+const use = <A, E, R>(
+  core: Core,
+  f: (connection: PooledConnection) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E | DatabaseError, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(acquire(core, restore), (slot) =>
+      Effect.onExit(restore(f(slot.connection)), () => Effect.sync(() => core.release(slot)))
+    )
+  )
+
+const reserve = (core: Core): Effect.Effect<PooledConnection, DatabaseError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(acquire(core, restore), (slot) =>
+      Effect.as(
+        Effect.addFinalizer(() => Effect.sync(() => core.release(slot))),
+        slot.connection
+      )
+    )
+  )
+
+/** Runs in an uninterruptible region; only the waiting is interruptible, and it gives back what came too late. */
+const acquire = (
+  core: Core,
+  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+): Effect.Effect<Slot<WireConnection>, DatabaseError> =>
+  Effect.suspend(() => {
+    let received: Slot<WireConnection> | undefined
+    let ticket: Ticket<WireConnection> | undefined
+    const wait = Effect.async<Slot<WireConnection>, DatabaseError>((resume) => {
+      ticket = core.checkout((outcome) => {
+        if (outcome instanceof DatabaseError) return resume(Effect.fail(outcome))
+        received = outcome
+        resume(Effect.succeed(outcome))
+      })
+    })
+    return Effect.onExit(restore(wait), (exit) =>
+      Effect.sync(() => {
+        if (Exit.isSuccess(exit)) return
+        if (ticket !== undefined) core.withdraw(ticket)
+        if (received !== undefined) core.release(received)
+      })
+    )
+  })
+
+/** Waits for the connections in use, then drops them. */
+const close = (core: Core, timeout: Duration.Duration): Effect.Effect<void> =>
+  Effect.async<void>((resume) => core.close(() => resume(Effect.void))).pipe(
+    Effect.timeoutOption(timeout),
+    Effect.zipRight(Effect.sync(() => core.abandon()))
+  )
