@@ -24,5 +24,6 @@ export * as DatabaseClient from "./DatabaseClient.ts"
 
 // capabilities: siblings, they never import one another
 export * as HealthCheck from "./HealthCheck.ts"
+export * as Migrator from "./Migrator.ts"
 export * as HealthMonitor from "./HealthMonitor.ts"
 export * as Backup from "./Backup.ts"

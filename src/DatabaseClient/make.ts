@@ -1,0 +1,143 @@
+/**
+ * Builds the client: statements by the public constructors of `@effect/sql`, everything that runs them by Plinth.
+ */
+import * as Reactivity from "@effect/experimental/Reactivity"
+import * as PgClient from "@effect/sql-pg/PgClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import { SqlError } from "@effect/sql/SqlError"
+import * as Statement from "@effect/sql/Statement"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { toSqlError } from "../DatabaseError.ts"
+import type { PooledConnection } from "../ConnectionPool.ts"
+import type { SqlBackend } from "../internal/SqlBackend.ts"
+import { isNotification, Listener } from "../Listener.ts"
+import type { Transaction } from "../Transaction.ts"
+import * as Runner from "../Transaction/Runner.ts"
+import type { Level } from "../Transaction/Level.ts"
+import { assembleClient } from "../internal/pg/assembleClient.ts"
+import { jsonFragment } from "./json.ts"
+import { ownedBy, SqlConnection } from "./SqlConnection.ts"
+import type { Executor } from "./SqlConnection.ts"
+import { streamAlone, streamPortal } from "./streamPortal.ts"
+
+/**
+ * @since 0.1.0
+ * @category options
+ */
+export interface ClientOptions {
+  readonly transformResultNames?: ((name: string) => string) | undefined
+  readonly transformQueryNames?: ((name: string) => string) | undefined
+  /** Whether names inside JSON values are transformed too. @default true */
+  readonly transformJson?: boolean | undefined
+  readonly spanAttributes?: Record<string, unknown> | undefined
+  /** Rows per fetch of a stream. @default 128 */
+  readonly streamBatch?: number | undefined
+}
+
+export interface Client {
+  readonly client: PgClient.PgClient
+  readonly transaction: Transaction["Type"]
+}
+
+/** Rows per fetch of a stream; `@effect/sql-pg` fetches as many. */
+const defaultStreamBatch = 128
+
+export const make = (
+  backend: SqlBackend,
+  listener: Listener["Type"],
+  options: ClientOptions
+): Effect.Effect<Client, never, Reactivity.Reactivity> =>
+  Effect.gen(function* () {
+    const reactivity = yield* Reactivity.Reactivity
+    const owner = {}
+    const fetch = options.streamBatch ?? defaultStreamBatch
+
+    const inLevel = (level: Level): Executor => ({
+      run: (query) => level.run([query]),
+      stream: (query) =>
+        Stream.suspend(() =>
+          streamPortal(query, { fetch, name: level.session.name("portal"), run: (steps) => level.run(steps) })
+        )
+    })
+    const onConnection = (connection: PooledConnection): Executor => ({
+      run: (query) => connection.run([query]),
+      stream: (query) => streamAlone(query, Effect.succeed(connection), fetch)
+    })
+    const autocommit = new SqlConnection(
+      {
+        run: backend.run,
+        stream: (query) => streamAlone(query, backend.lease({ sql: query.text }), fetch)
+      },
+      owner
+    )
+
+    const runner = Runner.make({
+      backend,
+      connect: (level, enclosing) => new SqlConnection(inLevel(level), owner, enclosing),
+      own: (connection) => ownedBy(owner, connection)
+    })
+
+    const acquirer: Connection.Acquirer = Effect.map(
+      Effect.context<never>(),
+      (context) => runner.current(context)?.connection ?? autocommit
+    )
+    const compiler = PgClient.makeCompiler(options.transformQueryNames, options.transformJson)
+    const transformRows =
+      options.transformResultNames === undefined
+        ? undefined
+        : Statement.defaultTransforms(options.transformResultNames, options.transformJson).array
+    const spanAttributes = [
+      ...Object.entries(options.spanAttributes ?? {}),
+      ["db.system.name", "postgresql"] as const,
+      ["plinth.node", backend.name] as const
+    ]
+
+    const transformJsonNames = options.transformJson === false ? undefined : options.transformQueryNames
+    const common = {
+      config: {},
+      reserve: Effect.mapBoth(backend.lease({ access: "read write" }), {
+        onFailure: toSqlError,
+        onSuccess: (connection): Connection => new SqlConnection(onConnection(connection), owner)
+      }),
+      withTransaction: <R, E, A>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
+        runner.runWith(self, {}, toSqlError),
+      reactive: reactivity.stream,
+      reactiveMailbox: reactivity.query,
+      listen: (channel: string): Stream.Stream<string, SqlError> =>
+        listener.listen(channel).pipe(
+          Stream.filter(isNotification),
+          Stream.map((event) => event.payload),
+          Stream.mapError(toSqlError)
+        )
+    }
+
+    const build = (
+      statements: Statement.Constructor,
+      transformNames: typeof transformJsonNames,
+      withoutTransforms: (self: PgClient.PgClient) => PgClient.PgClient
+    ): PgClient.PgClient =>
+      assembleClient(statements, {
+        ...common,
+        json: jsonFragment(transformNames),
+        // NOTIFY takes no parameters; the function does, and belongs to the transaction that it is called in.
+        notify: (channel, payload) => Effect.asVoid(statements`SELECT pg_catalog.pg_notify(${channel}, ${payload})`),
+        withoutTransforms
+      })
+
+    let bare: PgClient.PgClient | undefined
+    const client = build(
+      Statement.make(acquirer, compiler, spanAttributes, transformRows),
+      transformJsonNames,
+      (self) => {
+        if (transformRows === undefined) return self
+        bare ??= build(
+          Statement.make(acquirer, compiler.withoutTransform, spanAttributes, undefined),
+          undefined,
+          (it) => it
+        )
+        return bare
+      }
+    )
+    return { client, transaction: runner.service }
+  })

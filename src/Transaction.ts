@@ -1,0 +1,180 @@
+/**
+ * BEGIN .. COMMIT around an effect, with every failure typed: isolation, access, savepoints, retry of the whole, and
+ * effects that wait for the commit.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import { dual } from "effect/Function"
+import type * as Schedule from "effect/Schedule"
+import type { DatabaseError } from "./DatabaseError.ts"
+
+/**
+ * @since 0.1.0
+ * @category options
+ */
+export interface TransactionOptions {
+  /** @default the server's `default_transaction_isolation`, normally "read committed" */
+  readonly isolation?: "read committed" | "repeatable read" | "serializable" | undefined
+  /**
+   * "read only" transactions may run on a replica and cannot write.
+   *
+   * @default "read write"
+   */
+  readonly access?: "read only" | "read write" | undefined
+  /** Waits for a snapshot that needs no conflict checks; for serializable read-only transactions. @default false */
+  readonly deferrable?: boolean | undefined
+  /** Deadline of each attempt; the server's `statement_timeout` is set to it too. @default none */
+  readonly timeout?: Duration.DurationInput | undefined
+  /** `lock_timeout` inside the transaction. @default the server's */
+  readonly lockTimeout?: Duration.DurationInput | undefined
+  /**
+   * Run the whole effect again, with fresh state, when the failure says `isRetryable`: a serialization failure, a
+   * deadlock, a connection lost before COMMIT was sent. A commit in doubt is never repeated. Only the outermost
+   * transaction retries. See `RetryPolicy.transaction`.
+   *
+   * @default none
+   */
+  readonly retry?: Schedule.Schedule<unknown, DatabaseError> | undefined
+  /** Names the transaction in logs, spans and leak reports. */
+  readonly label?: string | undefined
+  /** `SET LOCAL role`, in the same network write as BEGIN. */
+  readonly role?: string | undefined
+  /** Settings for this transaction only, such as `app.user_id` for row-level security; sent with BEGIN. */
+  readonly settings?: { readonly [name: string]: string } | undefined
+  /**
+   * Inside another transaction of the same client: "nested" makes a savepoint, "required" joins it, "requiresNew" takes
+   * a second connection, "mandatory" fails when there is none, "never" fails when there is one.
+   *
+   * @default "nested"
+   */
+  readonly propagation?: "nested" | "required" | "requiresNew" | "mandatory" | "never" | undefined
+}
+
+/**
+ * The transaction that the current fiber is in.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface TransactionInfo {
+  readonly id: number
+  readonly label: string | undefined
+  readonly isolation: TransactionOptions["isolation"]
+  readonly access: "read only" | "read write"
+  /** 0 for the outermost level. */
+  readonly depth: number
+  /** 1 for the first run. */
+  readonly attempt: number
+}
+
+/**
+ * Runs effects in transactions of one client.
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export class Transaction extends Context.Tag("plinth/Transaction")<
+  Transaction,
+  {
+    /**
+     * Runs every statement of the client inside `effect` in one transaction: commits when it succeeds, rolls back when
+     * it fails or is interrupted. Fails with the effect's own error, or with a `DatabaseError` of BEGIN, COMMIT or the
+     * connection; `TransactionAborted` when an error inside was swallowed and COMMIT became a rollback.
+     */
+    readonly run: <A, E, R>(
+      effect: Effect.Effect<A, E, R>,
+      options?: TransactionOptions
+    ) => Effect.Effect<A, E | DatabaseError, R>
+    readonly current: Effect.Effect<Option.Option<TransactionInfo>>
+    /**
+     * Runs once after the outermost commit, when the connection is back in its pool; never when this level or an
+     * enclosing one rolled back. Outside of a transaction it runs at once.
+     */
+    readonly afterCommit: <R>(effect: Effect.Effect<void, never, R>) => Effect.Effect<void, never, R>
+    /** Runs once after this level or an enclosing one rolled back and the transaction is over. */
+    readonly afterRollback: <R>(effect: Effect.Effect<void, never, R>) => Effect.Effect<void, never, R>
+    /** Runs instead of both when nobody can tell whether the transaction was committed. */
+    readonly onInDoubt: <R>(effect: Effect.Effect<void, never, R>) => Effect.Effect<void, never, R>
+  }
+>() {}
+
+/**
+ * Runs an effect in a transaction of the client that the `Transaction` service belongs to.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const run: {
+  (
+    options?: TransactionOptions
+  ): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | DatabaseError, R | Transaction>
+  <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    options?: TransactionOptions
+  ): Effect.Effect<A, E | DatabaseError, R | Transaction>
+} = dual(
+  (args) => Effect.isEffect(args[0]),
+  <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    options?: TransactionOptions
+  ): Effect.Effect<A, E | DatabaseError, R | Transaction> =>
+    Effect.flatMap(Transaction, (transaction) => transaction.run(effect, options))
+)
+
+/**
+ * The transaction that the current fiber is in, if any.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const current: Effect.Effect<Option.Option<TransactionInfo>, never, Transaction> = Effect.flatMap(
+  Transaction,
+  (transaction) => transaction.current
+)
+
+/**
+ * Runs an effect once after the outermost commit; at once outside of a transaction.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const afterCommit = <R>(effect: Effect.Effect<void, never, R>): Effect.Effect<void, never, R | Transaction> =>
+  Effect.flatMap(Transaction, (transaction) => transaction.afterCommit(effect))
+
+/**
+ * Runs an effect once after the rollback of the current level or of an enclosing one.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const afterRollback = <R>(effect: Effect.Effect<void, never, R>): Effect.Effect<void, never, R | Transaction> =>
+  Effect.flatMap(Transaction, (transaction) => transaction.afterRollback(effect))
+
+/**
+ * Runs an effect once when the COMMIT of the current transaction is in doubt.
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const onInDoubt = <R>(effect: Effect.Effect<void, never, R>): Effect.Effect<void, never, R | Transaction> =>
+  Effect.flatMap(Transaction, (transaction) => transaction.onInDoubt(effect))
+
+/**
+ * A `Transaction` service that opens none: effects simply run, and what waits for a commit runs at once. For tests
+ * without a database.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerTest: Layer.Layer<Transaction> = Layer.succeed(Transaction, {
+  run: (effect) => effect,
+  current: Effect.succeed(Option.none()),
+  afterCommit: (effect) => effect,
+  afterRollback: () => Effect.void,
+  onInDoubt: () => Effect.void
+})

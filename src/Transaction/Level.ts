@@ -1,0 +1,115 @@
+/**
+ * A transaction while it runs: the outermost level owns the connection, each nested level a savepoint.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
+import type { PooledConnection } from "../ConnectionPool.ts"
+import { DatabaseError } from "../DatabaseError.ts"
+import type { Query, Result, Step } from "../internal/pg/Exchange.ts"
+
+/** The connection and what all levels of one transaction share. */
+export class Session {
+  /** Set from the moment the outermost level starts to end. */
+  ended = false
+  begun = false
+  /** afterRollback of nested levels that were undone. */
+  readonly undone: Array<Effect.Effect<void>> = []
+  readonly connection: PooledConnection
+  private names = 0
+  private readonly begin: ReadonlyArray<Query>
+
+  constructor(connection: PooledConnection, begin: ReadonlyArray<Query>) {
+    this.connection = connection
+    this.begin = begin
+  }
+
+  /** A name that nothing else in this transaction has. */
+  name(kind: "savepoint" | "portal"): string {
+    return `plinth_${kind}_${++this.names}`
+  }
+
+  /**
+   * Runs steps inside the transaction. BEGIN travels with the first of them, under one Sync: when it fails, what
+   * follows it is skipped by the server and cannot commit by itself.
+   */
+  run(steps: ReadonlyArray<Step>, operation = "query"): Effect.Effect<ReadonlyArray<Result>, DatabaseError> {
+    return Effect.suspend(() => {
+      if (this.ended) return Effect.fail(this.closed(operation))
+      const inside = this.connection.run(steps, { operation, inTransaction: true })
+      if (this.begun) return inside
+      this.begun = true
+      // A simple query brings a Sync of its own, so BEGIN must have succeeded before it is sent.
+      if (steps.some((step) => "protocol" in step && step.protocol === "simple")) {
+        return Effect.zipRight(this.connection.run(this.begin, { operation: "begin" }), inside)
+      }
+      const { begin } = this
+      return Effect.map(this.connection.run([...begin, ...steps], { operation }), (results) =>
+        results.slice(begin.length)
+      )
+    })
+  }
+
+  closed(operation: string): DatabaseError {
+    return new DatabaseError({
+      reason: "TransactionAborted",
+      operation,
+      description: "the transaction has already ended; a fiber that outlived it cannot use it"
+    })
+  }
+}
+
+/** What can wait for the end of a transaction. */
+export type Hook = "afterCommit" | "afterRollback" | "onInDoubt"
+
+/** One level of a transaction: where statements run, and one nested level at a time. */
+export class Level {
+  readonly depth: number
+  readonly hooks: Record<Hook, Array<Effect.Effect<void>>> = { afterCommit: [], afterRollback: [], onInDoubt: [] }
+  readonly session: Session
+  private child: Deferred.Deferred<void> | undefined
+
+  constructor(session: Session, depth: number) {
+    this.session = session
+    this.depth = depth
+  }
+
+  /**
+   * Runs steps on this level. While a nested transaction is open they wait for its end: between its savepoint and its
+   * rollback they would be undone with it.
+   */
+  run(steps: ReadonlyArray<Step>, operation?: string): Effect.Effect<ReadonlyArray<Result>, DatabaseError> {
+    return Effect.suspend(() =>
+      this.child === undefined
+        ? this.session.run(steps, operation)
+        : Effect.zipRight(Deferred.await(this.child), this.run(steps, operation))
+    )
+  }
+
+  /** Opens the place for a nested level, waiting for siblings in turn; only the waiting can be interrupted. */
+  enter(restore: <A>(effect: Effect.Effect<A>) => Effect.Effect<A>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.child !== undefined) return Effect.zipRight(restore(Deferred.await(this.child)), this.enter(restore))
+      this.child = Deferred.unsafeMake<void>(FiberId.none)
+      return Effect.void
+    })
+  }
+
+  readonly leave: Effect.Effect<void> = Effect.suspend(() => {
+    const gate = this.child
+    this.child = undefined
+    return gate === undefined ? Effect.void : Effect.asVoid(Deferred.succeed(gate, undefined))
+  })
+
+  /** A nested level was released: what waits for its end now waits for this one's. */
+  committed(child: Level): void {
+    for (const kind of ["afterCommit", "afterRollback", "onInDoubt"] as const) {
+      this.hooks[kind].push(...child.hooks[kind])
+    }
+  }
+
+  /** A nested level was undone: its afterRollback runs at the end of the whole, however that ends. */
+  rolledBack(child: Level): void {
+    this.session.undone.push(...child.hooks.afterRollback)
+  }
+}

@@ -1,0 +1,331 @@
+/**
+ * Runs effects inside transactions of one client.
+ */
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import * as DatabaseErrors from "../DatabaseError.ts"
+import type { DatabaseError } from "../DatabaseError.ts"
+import type { SqlBackend } from "../internal/SqlBackend.ts"
+import type { Transaction, TransactionInfo, TransactionOptions } from "../Transaction.ts"
+import { beginSteps } from "./begin.ts"
+import { Level, Session } from "./Level.ts"
+import type { Hook } from "./Level.ts"
+
+/** The innermost transaction of a fiber. */
+export interface Current {
+  readonly level: Level
+  readonly info: TransactionInfo
+  /** The level as `@effect/sql` sees it. */
+  readonly connection: Connection
+}
+
+export interface Runner {
+  readonly service: Transaction["Type"]
+  /** `service.run` with the failures of the transaction itself in the caller's type. */
+  readonly runWith: <A, E, R, E2>(
+    effect: Effect.Effect<A, E, R>,
+    options: TransactionOptions,
+    onError: (error: DatabaseError) => E2
+  ) => Effect.Effect<A, E | E2, R>
+  /** The transaction that a fiber with this context is in. */
+  readonly current: (context: Context.Context<never>) => Current | undefined
+}
+
+export interface RunnerOptions {
+  readonly backend: SqlBackend
+  /** Makes the connection of a level; `enclosing` is the one that the fiber had before, of whichever client. */
+  readonly connect: (level: Level, enclosing: Connection | undefined) => Connection
+  /** The connection of this client among one and those that enclose it. */
+  readonly own: (connection: Connection) => Connection | undefined
+}
+
+type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** A COMMIT without an answer for this long is in doubt. */
+const commitTimeout = "30 seconds"
+
+/** A ROLLBACK without an answer for this long is left to the pool, which drops the connection. */
+const rollbackTimeout = "5 seconds"
+
+let lastClient = 0
+let lastTransaction = 0
+
+export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
+  // One key per client: inside a transaction of this one, a query of another client is not this one's query.
+  const key = Context.GenericTag<Current>(`plinth/Transaction/Current/${++lastClient}`)
+  const currents = new WeakMap<Connection, Current>()
+
+  const current = (context: Context.Context<never>): Current | undefined => {
+    const mine = Context.getOption(context, key)
+    if (Option.isSome(mine)) return mine.value
+    // SqlResolver forwards only the key that all clients share.
+    const shared = Context.getOption(context, SqlClient.TransactionConnection)
+    const connection = Option.isSome(shared) ? own(shared.value[0]) : undefined
+    return connection === undefined ? undefined : currents.get(connection)
+  }
+
+  /** Runs `effect` with every statement of this client on `level`. */
+  const within = <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    level: Level,
+    info: TransactionInfo
+  ): Effect.Effect<A, E, R> =>
+    Effect.mapInputContext(effect, (context: Context.Context<R>) => {
+      const shared = Context.getOption(context, SqlClient.TransactionConnection)
+      const connection = connect(level, Option.isSome(shared) ? shared.value[0] : undefined)
+      const value: Current = { level, info, connection }
+      currents.set(connection, value)
+      return context.pipe(
+        Context.add(key, value),
+        Context.add(SqlClient.TransactionConnection, [connection, info.depth])
+      )
+    })
+
+  const failure = (
+    reason: "TransactionAborted" | "CommitInDoubt" | "TransactionTimeout" | "AcquireTimeout",
+    operation: string,
+    description: string,
+    cause?: unknown
+  ): DatabaseError => new DatabaseErrors.DatabaseError({ reason, operation, description, node: backend.name, cause })
+
+  const commit = (session: Session, access: TransactionInfo["access"]): Effect.Effect<void, DatabaseError> =>
+    session.connection.run([{ text: "COMMIT", params: [] }], { operation: "commit", inTransaction: true }).pipe(
+      // The caller's region is uninterruptible; without this the timeout could not let go of a silent server.
+      Effect.interruptible,
+      Effect.timeoutFail({
+        duration: commitTimeout,
+        onTimeout: () => failure("CommitInDoubt", "commit", `no answer to COMMIT within ${commitTimeout}`)
+      }),
+      Effect.mapError((error) =>
+        error.isConnectionFailure && access === "read write"
+          ? failure("CommitInDoubt", "commit", "the connection was lost before the answer to COMMIT", error)
+          : error
+      ),
+      Effect.flatMap(([result]) =>
+        // The COMMIT of a failed transaction is answered by a rollback that looks like a success.
+        result?.command === "COMMIT"
+          ? Effect.void
+          : Effect.fail(
+              failure("TransactionAborted", "commit", "a statement had failed and its error was not passed on")
+            )
+      )
+    )
+
+  const rollback = (session: Session): Effect.Effect<void> =>
+    session.connection.status === "I"
+      ? Effect.void
+      : session.connection.run([{ text: "ROLLBACK", params: [] }], { operation: "rollback" }).pipe(
+          Effect.interruptible,
+          Effect.timeout(rollbackTimeout),
+          // The pool drops what comes back open; the failure that led here is the one to report.
+          Effect.catchAll((error) => Effect.logDebug("ROLLBACK failed", error)),
+          Effect.asVoid
+        )
+
+  const attempt = <A, E, R, E2>(
+    effect: Effect.Effect<A, E, R>,
+    options: TransactionOptions,
+    number: number,
+    onError: (error: DatabaseError) => E2
+  ): Effect.Effect<A, E | E2, R> => {
+    const info: TransactionInfo = {
+      id: ++lastTransaction,
+      label: options.label,
+      isolation: options.isolation,
+      access: options.access ?? "read write",
+      depth: 0,
+      attempt: number
+    }
+    const { timeout } = options
+    const body =
+      timeout === undefined
+        ? effect
+        : Effect.timeoutFail(effect, {
+            duration: timeout,
+            onTimeout: () => onError(failure("TransactionTimeout", "transaction", "its deadline passed"))
+          })
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Scope.make(), (scope) => {
+        let hooks: ReadonlyArray<Effect.Effect<void>> = []
+        const end = (level: Level, exit: Exit.Exit<A, E | E2>): Effect.Effect<A, E | E2> => {
+          const { session } = level
+          const ended = (kind: Hook) => {
+            hooks = [...session.undone, ...level.hooks[kind]]
+          }
+          session.ended = true
+          ended(Exit.isSuccess(exit) ? "afterCommit" : "afterRollback")
+          if (Exit.isFailure(exit)) return Effect.zipRight(rollback(session), exit)
+          if (!session.begun) return exit
+          return Effect.matchEffect(commit(session, info.access), {
+            onSuccess: () => exit,
+            onFailure: (error) => {
+              ended(error.reason === "CommitInDoubt" ? "onInDoubt" : "afterRollback")
+              return Effect.zipRight(rollback(session), Effect.fail(onError(error)))
+            }
+          })
+        }
+        return restore(Effect.mapError(Scope.extend(backend.lease({ access: info.access }), scope), onError)).pipe(
+          Effect.flatMap((connection) => {
+            const level = new Level(new Session(connection, beginSteps(options)), 0)
+            return Effect.flatMap(Effect.exit(restore(within(body, level, info))), (exit) => end(level, exit))
+          }),
+          // The hooks run when the connection is back in its pool.
+          Effect.onExit((exit) =>
+            Effect.zipRight(
+              Scope.close(scope, exit),
+              Effect.suspend(() => Effect.all(hooks, { discard: true }))
+            )
+          )
+        )
+      })
+    ).pipe(
+      Effect.withSpan("sql.transaction", {
+        kind: "client",
+        captureStackTrace: false,
+        attributes: {
+          "db.system.name": "postgresql",
+          "plinth.transaction.attempt": number,
+          ...(options.label === undefined ? {} : { "plinth.transaction.label": options.label })
+        }
+      })
+    )
+  }
+
+  const outermost = <A, E, R, E2>(
+    effect: Effect.Effect<A, E, R>,
+    options: TransactionOptions,
+    onError: (error: DatabaseError) => E2
+  ): Effect.Effect<A, E | E2, R> => {
+    const { retry } = options
+    if (retry === undefined) return attempt(effect, options, 1, onError)
+    return Effect.suspend(() => {
+      let number = 0
+      return Effect.retry(
+        Effect.suspend(() => attempt(effect, options, ++number, onError)),
+        {
+          schedule: Schedule.mapInput(retry, (error: E | E2) => DatabaseErrors.from(error)),
+          while: (error) => Option.exists(DatabaseErrors.find(error), (found) => found.isRetryable)
+        }
+      )
+    })
+  }
+
+  const nested = <A, E, R, E2>(
+    effect: Effect.Effect<A, E, R>,
+    parent: Current,
+    onError: (error: DatabaseError) => E2
+  ): Effect.Effect<A, E | E2, R> =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.zipRight(
+        parent.level.enter(restore),
+        Effect.ensuring(savepoint(effect, parent, onError, restore), parent.level.leave)
+      )
+    )
+
+  const savepoint = <A, E, R, E2>(
+    effect: Effect.Effect<A, E, R>,
+    parent: Current,
+    onError: (error: DatabaseError) => E2,
+    restore: Restore
+  ): Effect.Effect<A, E | E2, R> => {
+    const { session } = parent.level
+    const level = new Level(session, parent.level.depth + 1)
+    const info: TransactionInfo = { ...parent.info, depth: level.depth }
+    const name = session.name("savepoint")
+    const undo = session.run(
+      [
+        { text: `ROLLBACK TO SAVEPOINT ${name}`, params: [], prepare: false },
+        { text: `RELEASE SAVEPOINT ${name}`, params: [], prepare: false }
+      ],
+      "rollback"
+    )
+    const undone = Effect.zipRight(
+      Effect.catchAll(undo, (error) => Effect.logDebug("ROLLBACK TO SAVEPOINT failed", error)),
+      Effect.sync(() => parent.level.rolledBack(level))
+    )
+    const open = session.run([{ text: `SAVEPOINT ${name}`, params: [], prepare: false }], "savepoint")
+    const release = session.run([{ text: `RELEASE SAVEPOINT ${name}`, params: [], prepare: false }], "release")
+    return Effect.flatMap(Effect.mapError(open, onError), () =>
+      Effect.flatMap(Effect.exit(restore(within(effect, level, info))), (exit) =>
+        Exit.isFailure(exit)
+          ? Effect.zipRight(undone, exit)
+          : Effect.matchEffect(release, {
+              // 25P02: a statement failed inside and its error was swallowed; the savepoint cannot be kept.
+              onFailure: (error) => Effect.zipRight(undone, Effect.fail(onError(error))),
+              onSuccess: () =>
+                Effect.zipRight(
+                  Effect.sync(() => parent.level.committed(level)),
+                  exit
+                )
+            })
+      )
+    )
+  }
+
+  const runWith: Runner["runWith"] = (effect, options, onError) =>
+    Effect.contextWithEffect((context: Context.Context<never>) => {
+      const parent = current(context)
+      const refuse = (description: string) => Effect.fail(onError(failure("TransactionAborted", "begin", description)))
+      switch (options.propagation ?? "nested") {
+        case "nested":
+          return parent === undefined ? outermost(effect, options, onError) : nested(effect, parent, onError)
+        case "required":
+          return parent === undefined ? outermost(effect, options, onError) : effect
+        case "mandatory":
+          return parent === undefined ? refuse("it must run inside another transaction, and there is none") : effect
+        case "never":
+          return parent === undefined ? effect : refuse("it must not run inside a transaction")
+        case "requiresNew":
+          return Effect.flatMap(backend.capacity, (capacity) =>
+            parent !== undefined && capacity < 2
+              ? Effect.fail(
+                  onError(failure("AcquireTimeout", "begin", `a second connection is needed and the pool's max is 1`))
+                )
+              : outermost(effect, options, onError)
+          )
+      }
+    })
+
+  const withoutTransaction = <R>(context: Context.Context<R>): Context.Context<R> => {
+    const services = new Map(context.unsafeMap)
+    services.delete(key.key)
+    services.delete(SqlClient.TransactionConnection.key)
+    return Context.unsafeMake(services)
+  }
+
+  const hook =
+    (kind: Hook) =>
+    <R>(effect: Effect.Effect<void, never, R>): Effect.Effect<void, never, R> =>
+      Effect.contextWithEffect((context: Context.Context<R>) => {
+        const found = current(context)
+        if (found === undefined) return kind === "afterCommit" ? effect : Effect.void
+        // It will run when the transaction is over, so it must not see it.
+        const outside = Effect.mapInputContext(effect, (outer: Context.Context<never>) =>
+          Context.merge(outer, withoutTransaction(context))
+        )
+        return Effect.sync(() => {
+          found.level.hooks[kind].push(
+            outside.pipe(Effect.catchAllCause((cause) => Effect.logError(`${kind} failed`, Cause.pretty(cause))))
+          )
+        })
+      })
+
+  return {
+    current,
+    runWith,
+    service: {
+      run: (effect, options = {}) => runWith(effect, options, (error) => error),
+      current: Effect.map(Effect.context<never>(), (context) => Option.fromNullable(current(context)?.info)),
+      afterCommit: hook("afterCommit"),
+      afterRollback: hook("afterRollback"),
+      onInDoubt: hook("onInDoubt")
+    }
+  }
+}

@@ -1,0 +1,22 @@
+/**
+ * What a client runs its statements on: one pool, or a router over several.
+ */
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { PooledConnection } from "../ConnectionPool.ts"
+import type { DatabaseError } from "../DatabaseError.ts"
+import type { Query, Result } from "./pg/Exchange.ts"
+
+/** What a connection is wanted for. */
+export type Intent = { readonly access: "read only" | "read write" } | { readonly sql: string }
+
+export interface SqlBackend {
+  /** `host:port/database` of the node that writes go to. */
+  readonly name: string
+  /** Runs one statement outside of any transaction. Several results where the text holds several statements. */
+  readonly run: (query: Query) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>
+  /** Holds a connection until the scope closes. */
+  readonly lease: (intent: Intent) => Effect.Effect<PooledConnection, DatabaseError, Scope.Scope>
+  /** How many connections the node for `read write` can give at most. */
+  readonly capacity: Effect.Effect<number>
+}
