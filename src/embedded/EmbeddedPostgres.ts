@@ -74,7 +74,8 @@ export interface Options {
    */
   readonly binaries?: string | undefined
   /**
-   * How long one server may take to become ready.
+   * How long one server may take to become ready, and how long to wait while another process starts or stops the same
+   * persistent cluster.
    *
    * @default 1 minute
    */

@@ -33,8 +33,6 @@ interface Options {
   readonly startTimeout: Duration.Duration
 }
 
-const lockPatience = Duration.minutes(1)
-
 // `initdb` works on a directory beside, so that a cluster is there whole or not at all.
 const initialize = (installation: Installation, nodes: string, password: Redacted.Redacted) =>
   Effect.gen(function* () {
@@ -181,7 +179,7 @@ export const open = (
     yield* Directory.prepare(directory)
     const identity = yield* ClusterLock.makeIdentity
     const locked = <A, R>(effect: Effect.Effect<A, EmbeddedPostgresError, R>) =>
-      ClusterLock.withLock(directory, identity, lockPatience, effect)
+      ClusterLock.withLock(directory, identity, options.startTimeout, effect)
     const quit = Effect.flatMap(ClusterLock.leave(directory, identity), (last) =>
       last ? stopAll(installation, directory) : Effect.void
     )

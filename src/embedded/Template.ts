@@ -6,7 +6,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import * as CacheDirectory from "./CacheDirectory.ts"
 import { EmbeddedPostgresError, fromPlatform } from "./EmbeddedPostgresError.ts"
 import type { Installation } from "./Installation.ts"
@@ -86,6 +86,13 @@ const key = (installation: Installation, settings: Settings.Settings): string =>
   return `cluster-${binaries.versionNumber}-${createHash("sha256").update(identity).digest("hex").slice(0, 16)}`
 }
 
+const fileCount = "files"
+
+const countFiles = (dataDirectory: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) =>
+    Effect.map(fs.readDirectory(dataDirectory, { recursive: true }), (names) => names.length)
+  )
+
 const build = (
   installation: Installation,
   settings: Settings.Settings,
@@ -118,6 +125,7 @@ const build = (
         applyDelay: Duration.zero
       })
     yield* Effect.ensuring(Server.startOnFreePort(server, configure), Effect.ignore(Server.stop(server)))
+    yield* fs.writeFileString(join(building, fileCount), String(yield* countFiles(dataDirectory)))
     // Whoever comes second throws its own away.
     yield* Effect.unlessEffect(fs.rename(building, target), fs.exists(target))
     yield* keepDirectory(installation.watchdog, building)
@@ -136,9 +144,18 @@ export const get = (
     return join(target, "data")
   }).pipe(Effect.mapError(fromPlatform("find the cluster template")))
 
-/** Removes a template that turned out to be damaged (cleaners of /tmp remove old files one by one). */
-export const discard = (dataDirectory: string): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
-  Server.removeDirectory(join(dataDirectory, ".."))
+/** Removes the template when files of it are missing (cleaners of /tmp remove old ones one by one); true if so. */
+export const discardDamaged = (
+  dataDirectory: string
+): Effect.Effect<boolean, EmbeddedPostgresError, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const directory = dirname(dataDirectory)
+    const made = Number(yield* fs.readFileString(join(directory, fileCount)))
+    if ((yield* countFiles(dataDirectory)) === made) return false
+    yield* Server.removeDirectory(directory)
+    return true
+  }).pipe(Effect.mapError(fromPlatform("check the cluster template")))
 
 /** Copies a stopped cluster with its owners and modes; `cp` is faster than a thousand calls from here. */
 export const copy = (

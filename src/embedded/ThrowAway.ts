@@ -95,7 +95,11 @@ export const make = (
       Effect.catchIf(
         startPrimary,
         (error) => error.reason === "StartFailed",
-        () => Template.discard(template).pipe(Effect.zipRight(copyTemplate(servers)), Effect.zipRight(startPrimary))
+        (error) =>
+          Effect.if(Template.discardDamaged(template), {
+            onTrue: () => Effect.zipRight(copyTemplate(servers), startPrimary),
+            onFalse: () => Effect.fail(error)
+          })
       )
     )
 

@@ -1,0 +1,70 @@
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as EmbeddedPostgres from "../../src/embedded/EmbeddedPostgres.ts"
+
+/** Runs with a cache of its own, so that the machine's is neither used nor hurt. */
+const withCache = <A, E, R>(use: (cache: string) => Effect.Effect<A, E, R>) =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => {
+      const cache = mkdtempSync(join(tmpdir(), "plinth-cache-"))
+      chmodSync(cache, 0o755)
+      return cache
+    }),
+    (cache) => use(cache).pipe(Effect.withConfigProvider(provider(cache))),
+    (cache) => Effect.sync(() => rmSync(cache, { recursive: true, force: true }))
+  ).pipe(Effect.provide(NodeFileSystem.layer))
+
+const provider = (cache: string) =>
+  ConfigProvider.orElse(ConfigProvider.fromMap(new Map([["PLINTH_CACHE_DIR", cache]])), () => ConfigProvider.fromEnv())
+
+const templates = (cache: string) => readdirSync(cache).filter((name) => name.startsWith("cluster-"))
+
+describe("the cluster template", () => {
+  it.live("is made once per version and configuration, also by two starts at a time", () =>
+    withCache((cache) =>
+      Effect.gen(function* () {
+        const start = Effect.scoped(EmbeddedPostgres.make())
+        yield* Effect.all([start, start], { concurrency: 2 })
+        yield* Effect.scoped(EmbeddedPostgres.make({ settings: { work_mem: "5MB" } }))
+        assert.lengthOf(templates(cache), 1)
+        yield* Effect.scoped(EmbeddedPostgres.make({ settings: { max_connections: "40" } }))
+        assert.lengthOf(templates(cache), 2)
+        assert.deepStrictEqual(
+          readdirSync(cache).filter((name) => name.startsWith("building-")),
+          []
+        )
+      })
+    )
+  )
+
+  it.live("is made again when a cleaner removed files of it", () =>
+    withCache((cache) =>
+      Effect.gen(function* () {
+        yield* Effect.scoped(EmbeddedPostgres.make())
+        const [name = ""] = templates(cache)
+        rmSync(join(cache, name, "data", "global", "pg_control"))
+        const pid = yield* Effect.scoped(Effect.flatMap(EmbeddedPostgres.make(), (cluster) => cluster.primary.pid))
+        assert.isTrue(Option.isSome(pid))
+        assert.isTrue(readdirSync(join(cache, name, "data", "global")).includes("pg_control"))
+      })
+    )
+  )
+
+  it.live("is not given up because of a wrong setting", () =>
+    withCache((cache) =>
+      Effect.gen(function* () {
+        yield* Effect.scoped(EmbeddedPostgres.make())
+        const [name = ""] = templates(cache)
+        const error = yield* Effect.flip(Effect.scoped(EmbeddedPostgres.make({ settings: { work_mem: "plenty" } })))
+        assert.strictEqual(error.reason, "StartFailed")
+        assert.deepStrictEqual(templates(cache), [name])
+      })
+    )
+  )
+})

@@ -1,0 +1,89 @@
+/**
+ * Runs `holdCluster.ts` as a real process, so that tests can kill it, run it twice, or run it as another user.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { SpawnOptions } from "node:child_process"
+import { spawn } from "node:child_process"
+import { readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+
+const Report = Schema.parseJson(
+  Schema.Struct({
+    version: Schema.Number,
+    urls: Schema.Array(Schema.String),
+    directories: Schema.Array(Schema.String),
+    pids: Schema.Array(Schema.Number)
+  })
+)
+
+export interface Options {
+  readonly replicas?: number
+  readonly directory?: string
+  readonly binaries?: string
+}
+
+const script = fileURLToPath(new URL("./holdCluster.ts", import.meta.url))
+const root = fileURLToPath(new URL("../..", import.meta.url))
+
+/** The program and its arguments; a bundle of it may be given instead. */
+export const command = (options: Options, program: ReadonlyArray<string> = ["--import", "tsx", script]) => [
+  ...program,
+  JSON.stringify(options)
+]
+
+/** Starts it and waits for its report; fails with what it wrote on its standard error. It is killed with the scope. */
+export const start = (options: Options, spawnOptions: SpawnOptions = {}, program?: ReadonlyArray<string>) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const child = spawn(process.execPath, command(options, program), { cwd: root, ...spawnOptions, stdio: "pipe" })
+      const output = { stdout: "", stderr: "" }
+      child.stdout?.on("data", (chunk: Buffer) => (output.stdout += chunk.toString()))
+      child.stderr?.on("data", (chunk: Buffer) => (output.stderr += chunk.toString()))
+      const ended = new Promise<void>((resolve) => child.once("close", () => resolve()))
+      return { child, output, ended }
+    }),
+    ({ child, ended }) =>
+      Effect.promise(() => {
+        child.kill("SIGKILL")
+        return ended
+      })
+  ).pipe(
+    Effect.flatMap(({ child, ended, output }) =>
+      Effect.async<string, Error>((resume) => {
+        const look = () => {
+          if (output.stdout.includes("\n")) resume(Effect.succeed(output.stdout))
+        }
+        child.stdout?.on("data", look)
+        child.once("error", (error) => resume(Effect.fail(error)))
+        child.once("close", () => resume(Effect.fail(new Error(output.stderr))))
+        look()
+      }).pipe(
+        Effect.flatMap(Schema.decode(Report)),
+        Effect.map((report) => ({
+          ...report,
+          /** Ends it as a crash would: no finalizer runs. */
+          kill: Effect.promise(() => {
+            child.kill("SIGKILL")
+            return ended
+          }),
+          /** Lets it end in good order. */
+          finish: Effect.promise(() => {
+            child.stdin?.end()
+            return ended
+          })
+        }))
+      )
+    )
+  )
+
+/** Whether the process runs; what is only waiting for its parent to read its exit code does not. */
+export const isAlive = (pid: number): boolean => {
+  try {
+    if (process.platform !== "linux") return process.kill(pid, 0)
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1")
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(")") + 2))
+  } catch {
+    return false
+  }
+}
