@@ -223,7 +223,7 @@ describe("CircuitBreaker", () => {
   )
 
   describe("as a state machine", () => {
-    const limits: Limits = {
+    const common: Limits = {
       consecutiveFailures: 3,
       failureShare: 0.5,
       minCalls: 6,
@@ -248,7 +248,7 @@ describe("CircuitBreaker", () => {
       readonly phase: number
       readonly permit: Permit
     }
-    const makeModel = () => {
+    const makeModel = (limits: Limits) => {
       let tag: "Closed" | "Open" | "HalfOpen" = "Closed"
       let phase = 0
       let until = 0
@@ -302,12 +302,15 @@ describe("CircuitBreaker", () => {
       }
     }
 
-    it("agrees with its specification after any sequence of calls", () => {
+    it.each([
+      ["either rule", common],
+      ["only the share of the window", { ...common, consecutiveFailures: Infinity }]
+    ])("agrees with its specification after any sequence of calls, where %s may open it", (_, limits) => {
       const visited = new Set<string>()
       FastCheck.assert(
         FastCheck.property(FastCheck.array(step, { maxLength: 200, size: "max" }), (steps) => {
           const machine = makeMachine(limits)
-          const model = makeModel()
+          const model = makeModel(limits)
           let now = 0
           let calls: ReadonlyArray<Call> = []
           for (const { action, outcome, wait } of steps) {
