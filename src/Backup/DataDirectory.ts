@@ -7,6 +7,7 @@ import type * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Durable from "./Durable.ts"
+import { tablespaceParts } from "./EntryPlacement.ts"
 
 export interface Location {
   /** Where the files are written. */
@@ -15,9 +16,6 @@ export interface Location {
   readonly finalRoot: string
   readonly owner: { readonly uid: number; readonly gid: number } | undefined
 }
-
-/** Tablespaces go below the data directory itself, so that one rename brings everything into place. */
-const tablespaceDirectory = "plinth_tablespaces"
 
 /** Enough to keep a disk's queue full; fsync of many small files is bound by their number. */
 const syncConcurrency = 8
@@ -106,5 +104,3 @@ export class DataDirectory {
     )
   }
 }
-
-export const tablespaceParts = (oid: number): ReadonlyArray<string> => [tablespaceDirectory, String(oid)]

@@ -11,13 +11,12 @@ import { BackupError, fromPlatform } from "./BackupError.ts"
 import type { Archive } from "./BackupManifest.ts"
 import { ContentCheck } from "./ContentCheck.ts"
 import type { DataDirectory } from "./DataDirectory.ts"
-import { tablespaceParts } from "./DataDirectory.ts"
-import * as DataDirectoryPath from "./DataDirectoryPath.ts"
 import type { DurableFile } from "./Durable.ts"
-import { isArchive, pathPrefix } from "./PhysicalVerify.ts"
+import * as EntryPlacement from "./EntryPlacement.ts"
+import { isArchive } from "./PhysicalVerify.ts"
 import * as PostgresManifest from "./PostgresManifest.ts"
 import * as Progress from "./Progress.ts"
-import { TarError } from "./TarReader.ts"
+import type { TarError } from "./TarReader.ts"
 import type { TarEntry, TarEvent } from "./TarReader.ts"
 
 type Written = Omit<Restored, "label" | "directory">
@@ -155,37 +154,28 @@ class EntryWriter {
   }
 
   private begin(entry: TarEntry): Effect.Effect<void, BackupError | TarError> {
-    const { archive, directory } = this
     return Effect.gen(this, function* () {
-      const names = yield* DataDirectoryPath.parts(entry.path)
-      const parts = archive.tablespace === undefined ? names : [...tablespaceParts(archive.tablespace.oid), ...names]
-      if (entry.type === "symlink") return yield* this.link(entry)
-      if (archive.tablespace === undefined && names[0] === "pg_tblspc" && names.length > 2) {
-        return yield* new TarError({ description: `${entry.path} is in a tablespace and in base.tar` })
+      const placed = yield* EntryPlacement.place(this.archive, this.archives, entry)
+      switch (placed._tag) {
+        case "TablespaceLink": {
+          const to = yield* Effect.mapError(this.directory.linkTablespace(placed.oid), fromPlatform(entry.path))
+          this.tablespaces.push({ oid: placed.oid, from: placed.target, to })
+          return
+        }
+        case "Directory":
+          return yield* Effect.mapError(this.directory.makeDirectory(placed.parts), fromPlatform(entry.path))
+        case "File": {
+          this.check.begin(this.archive.name, placed.name, entry)
+          const scope = yield* Scope.make()
+          const file = yield* this.directory.createFile(placed.parts).pipe(
+            Scope.extend(scope),
+            Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
+            Effect.mapError(fromPlatform(entry.path))
+          )
+          this.open = { file, scope }
+          this.files += 1
+        }
       }
-      if (entry.type === "directory") {
-        return yield* Effect.mapError(directory.makeDirectory(parts), fromPlatform(entry.path))
-      }
-      this.check.begin(archive.name, pathPrefix(archive) + names.join("/"), entry)
-      const scope = yield* Scope.make()
-      const file = yield* directory.createFile(parts).pipe(
-        Scope.extend(scope),
-        Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
-        Effect.mapError(fromPlatform(entry.path))
-      )
-      this.open = { file, scope }
-      this.files += 1
-    })
-  }
-
-  private link(entry: TarEntry): Effect.Effect<void, BackupError | TarError> {
-    return Effect.gen(this, function* () {
-      const oid = yield* DataDirectoryPath.tablespaceOf(entry)
-      if (!this.archives.some(({ tablespace }) => tablespace?.oid === oid)) {
-        return yield* new TarError({ description: `there is no archive of tablespace ${oid}` })
-      }
-      const to = yield* Effect.mapError(this.directory.linkTablespace(oid), fromPlatform(entry.path))
-      this.tablespaces.push({ oid, from: entry.linkTarget, to })
     })
   }
 }

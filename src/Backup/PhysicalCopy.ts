@@ -139,6 +139,13 @@ const archiveOf = (
       advice: "This is not a PostgreSQL that Plinth knows: please report it."
     })
   }
+  if (event.location.startsWith("pg_tblspc/")) {
+    return new BackupError({
+      reason: "UnsupportedServer",
+      description: `tablespace ${match[1]} was made with allow_in_place_tablespaces and has no location of its own`,
+      advice: "Move what is in it to a tablespace with a LOCATION: PostgreSQL offers this kind for its own tests."
+    })
+  }
   const name = compression.algorithm === "gzip" ? `${event.name}.gz` : event.name
   const tablespace = match[1] === undefined ? {} : { tablespace: { oid: Number(match[1]), location: event.location } }
   return writer.next(name, ({ bytes, sha256, sourceBytes }) => ({

@@ -13,7 +13,7 @@ import { DataDirectory } from "./DataDirectory.ts"
 import * as Durable from "./Durable.ts"
 import * as Extraction from "./Extraction.ts"
 import * as FileLock from "./FileLock.ts"
-import { isArchive } from "./PhysicalVerify.ts"
+import { checkFiles, isArchive } from "./PhysicalVerify.ts"
 import * as Progress from "./Progress.ts"
 
 /** Bytes that a file may take beyond its length, for the preflight. */
@@ -34,6 +34,7 @@ export const restore = (
     const partial = `${target}.partial`
     const onProgress = options.onProgress ?? (() => Effect.void)
     yield* preflightVersion(backup, options)
+    yield* preflightFiles(backup)
     yield* preflightTarget(fs, target)
     yield* Effect.mapError(fs.makeDirectory(parent, { recursive: true, mode: 0o755 }), fromPlatform(parent))
     yield* preflightSpace(backup, parent)
@@ -70,6 +71,21 @@ const preflightVersion = (backup: StoredBackup, options: RestoreOptions): Effect
         `Restore it for PostgreSQL ${major}; to change the version, use pg_upgrade or a logical backup.`
       )
 }
+
+/** Sizes cost nothing: a cut or missing file is refused before anything is written. */
+const preflightFiles = (backup: StoredBackup): Effect.Effect<void, BackupError> =>
+  Effect.flatMap(checkFiles(backup), (findings) => {
+    const names = new Set(backup.manifest.files.map(({ name }) => name))
+    const finding = findings.find(({ file }) => names.has(file))
+    return finding === undefined
+      ? Effect.void
+      : new BackupError({
+          reason: "Damaged",
+          path: finding.file,
+          description: `${finding.file} ${finding.problem}`,
+          advice: "Nothing was restored: choose another backup, and find out what writes to this storage."
+        })
+  })
 
 const preflightTarget = (fs: FileSystem.FileSystem, target: string): Effect.Effect<void, BackupError> =>
   fs.readDirectory(target).pipe(

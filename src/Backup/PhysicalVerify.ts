@@ -10,14 +10,14 @@ import type { BackupError } from "./BackupError.ts"
 import * as BackupManifest from "./BackupManifest.ts"
 import type { Archive, BackupFile } from "./BackupManifest.ts"
 import { ContentCheck } from "./ContentCheck.ts"
-import * as DataDirectoryPath from "./DataDirectoryPath.ts"
+import * as EntryPlacement from "./EntryPlacement.ts"
 import * as PostgresManifest from "./PostgresManifest.ts"
 import * as Progress from "./Progress.ts"
 
 export const isArchive = (file: BackupFile): file is Archive => file.kind === "archive"
 
 /** The files are the ones that were written, no more and no less; sizes first, since they cost nothing. */
-const checkFiles = (backup: StoredBackup): Effect.Effect<ReadonlyArray<Finding>, BackupError> =>
+export const checkFiles = (backup: StoredBackup): Effect.Effect<ReadonlyArray<Finding>, BackupError> =>
   Effect.gen(function* () {
     const { manifest, storage } = backup
     const stored = new Map((yield* storage.files(manifest.label)).map(({ bytes, name }) => [name, bytes]))
@@ -43,14 +43,11 @@ export const postgresManifest = (backup: StoredBackup): Effect.Effect<PostgresMa
     return yield* PostgresManifest.parse(text)
   })
 
-/** Where an archive's files are, relative to the data directory. */
-export const pathPrefix = (archive: Archive): string =>
-  archive.tablespace === undefined ? "" : `pg_tblspc/${archive.tablespace.oid}/`
-
 /** One pass over one archive. Whatever its content is wrong with becomes a finding. */
 const checkArchive = (
   backup: StoredBackup,
   archive: Archive,
+  archives: ReadonlyArray<Archive>,
   check: ContentCheck,
   meter: Progress.Meter
 ): Effect.Effect<ReadonlyArray<Finding>, BackupError> =>
@@ -59,11 +56,9 @@ const checkArchive = (
       let bytes = 0
       for (const event of events) {
         if (event._tag === "Entry") {
-          const path = DataDirectoryPath.parts(event.entry.path)
-          if (Either.isLeft(path)) return Effect.fail(path.left)
-          if (event.entry.type === "file") {
-            check.begin(archive.name, pathPrefix(archive) + path.right.join("/"), event.entry)
-          }
+          const placed = EntryPlacement.place(archive, archives, event.entry)
+          if (Either.isLeft(placed)) return Effect.fail(placed.left)
+          if (placed.right._tag === "File") check.begin(archive.name, placed.right.name, event.entry)
         } else if (event._tag === "Data") {
           bytes += event.bytes.length
           check.data(event.bytes)
@@ -103,21 +98,28 @@ export const verify = (
   Effect.gen(function* () {
     const { manifest } = backup
     const findings = [...(yield* checkFiles(backup))]
-    const archives = manifest.files.filter(isArchive).filter(({ name }) => !findings.some(({ file }) => file === name))
+    const intact = (file: BackupFile) => !findings.some((finding) => finding.file === file.name)
+    const archives = manifest.files.filter(isArchive)
+    const readable = archives.filter(intact)
     const meter = yield* Progress.start(
       onProgress,
       "verify",
-      archives.reduce((total, { tarBytes }) => total + tarBytes, 0)
+      readable.reduce((total, { tarBytes }) => total + tarBytes, 0)
     )
-    const postgres = yield* Effect.either(postgresManifest(backup))
-    if (Either.isLeft(postgres)) findings.push(...(yield* asFinding(postgres.left)))
-    const check = new ContentCheck(
-      Either.getOrElse(postgres, () => ({ files: [], walRanges: [], systemIdentifier: undefined })),
-      { segmentBytes: manifest.server.walSegmentBytes, systemIdentifier: manifest.server.systemIdentifier }
-    )
-    let complete = Either.isRight(postgres) && archives.length === manifest.files.filter(isArchive).length
-    for (const archive of archives) {
-      const found = yield* checkArchive(backup, archive, check, meter)
+    const companions = manifest.files.filter((file) => file.kind === "companion")
+    const postgres = companions.every(intact) ? yield* Effect.either(postgresManifest(backup)) : undefined
+    if (postgres !== undefined && Either.isLeft(postgres)) findings.push(...(yield* asFinding(postgres.left)))
+    const contents =
+      postgres !== undefined && Either.isRight(postgres)
+        ? postgres.right
+        : { files: [], walRanges: [], systemIdentifier: undefined }
+    const check = new ContentCheck(contents, {
+      segmentBytes: manifest.server.walSegmentBytes,
+      systemIdentifier: manifest.server.systemIdentifier
+    })
+    let complete = contents.files.length > 0 && readable.length === archives.length
+    for (const archive of readable) {
+      const found = yield* checkArchive(backup, archive, archives, check, meter)
       findings.push(...found)
       complete = complete && found.length === 0
     }

@@ -9,7 +9,7 @@ import * as Stream from "effect/Stream"
 import { readFileSync } from "node:fs"
 import { gunzipSync } from "node:zlib"
 import * as BackupLabel from "../../src/Backup/BackupLabel.ts"
-import * as DataDirectoryPath from "../../src/Backup/DataDirectoryPath.ts"
+import * as EntryPlacement from "../../src/Backup/EntryPlacement.ts"
 import * as Lsn from "../../src/Backup/Lsn.ts"
 import * as Gzip from "../../src/internal/node/Gzip.ts"
 
@@ -36,25 +36,49 @@ describe("labels", () => {
   })
 })
 
-describe("paths of an archive", () => {
+describe("entries of an archive", () => {
+  const base = { kind: "archive", name: "base.tar", bytes: 0, sha256: "", tarBytes: 0 } as const
+  const fast = { ...base, name: "16384.tar", tablespace: { oid: 16384, location: "/fast" } }
+  const place = (
+    path: string,
+    type: "file" | "directory" | "symlink" = "file",
+    archive: typeof base | typeof fast = base
+  ) => EntryPlacement.place(archive, [base, fast], { type, path, bytes: 0, linkTarget: "/fast" })
+
   it("are refused when they could lead out of the data directory", () => {
-    for (const path of ["/etc/passwd", "../x", "base/../../x", "base/..", "C:\\x", "c:/x", "a\\b"]) {
-      assert.isTrue(Either.isLeft(DataDirectoryPath.parts(path)), path)
+    for (const path of ["/etc/passwd", "../x", "base/../../x", "base/..", "C:\\x", "c:/x", "a\\b", "", "./"]) {
+      assert.isTrue(Either.isLeft(place(path)), path)
     }
   })
 
-  it("keep what PostgreSQL writes", () => {
-    const parts = Either.getOrThrow(DataDirectoryPath.parts("./base/5//1259_fsm"))
-    assert.deepStrictEqual(parts, ["base", "5", "1259_fsm"])
+  it("keep the place that PostgreSQL gave them", () => {
+    assert.deepStrictEqual(
+      place("./base/5//1259_fsm"),
+      Either.right({ _tag: "File", parts: ["base", "5", "1259_fsm"], name: "base/5/1259_fsm" })
+    )
+    assert.deepStrictEqual(
+      place("PG_18/5", "directory", fast),
+      Either.right({
+        _tag: "Directory",
+        parts: ["plinth_tablespaces", "16384", "PG_18", "5"],
+        name: "pg_tblspc/16384/PG_18/5"
+      })
+    )
   })
 
-  it("may be symbolic links only as tablespaces", () => {
-    const link = (path: string) =>
-      DataDirectoryPath.tablespaceOf({ type: "symlink", path, bytes: 0, linkTarget: "/somewhere" })
-    assert.deepStrictEqual(link("pg_tblspc/16384"), Either.right(16384))
-    for (const path of ["pg_wal", "base/5", "pg_tblspc/x", "pg_tblspc/1/2", "pg_tblspc/../1"]) {
-      assert.isTrue(Either.isLeft(link(path)), path)
+  it("may be symbolic links only as tablespaces that have an archive", () => {
+    assert.deepStrictEqual(
+      place("pg_tblspc/16384", "symlink"),
+      Either.right({ _tag: "TablespaceLink", oid: 16384, target: "/fast" })
+    )
+    for (const path of ["pg_wal", "base/5", "pg_tblspc/x", "pg_tblspc/1/2", "pg_tblspc/../1", "pg_tblspc/99"]) {
+      assert.isTrue(Either.isLeft(place(path, "symlink")), path)
     }
+  })
+
+  it("are refused where they would be written through a tablespace's link", () => {
+    assert.isTrue(Either.isLeft(place("pg_tblspc/16384/PG_18/5/1")))
+    assert.isTrue(Either.isLeft(place("pg_tblspc/16384")))
   })
 })
 
