@@ -3,10 +3,12 @@
  */
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as PgClient from "@effect/sql-pg/PgClient"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import type { HealthCheck, HealthMonitor } from "effect-plinth"
+import type { HealthCheck } from "effect-plinth"
+import { HealthMonitor } from "effect-plinth"
 import { Pool } from "pg"
 
 export const target = (
@@ -51,3 +53,21 @@ export const findingsOf = (report: HealthMonitor.Report, check: string): Readonl
 /** The reasons why a check could not see. */
 export const unknownsOf = (report: HealthMonitor.Report, check: string): ReadonlyArray<HealthCheck.Unknown> =>
   report.outcomes.filter((outcome) => outcome.check === check).flatMap((outcome) => outcome.unknowns)
+
+/** Checks until the report is as wanted; fails with the last one when that never comes. */
+export const until = (
+  monitor: HealthMonitor.HealthMonitor["Type"],
+  id: string,
+  wanted: (report: HealthMonitor.Report) => boolean
+) =>
+  Effect.gen(function* () {
+    const endsAt = (yield* Clock.currentTimeMillis) + 10_000
+    while (true) {
+      const report = yield* monitor.check({ ids: [id] })
+      if (wanted(report)) return report
+      if ((yield* Clock.currentTimeMillis) > endsAt) {
+        return yield* Effect.dieMessage(`${id} never said what was expected:\n${HealthMonitor.renderText(report)}`)
+      }
+      yield* Effect.sleep("50 millis")
+    }
+  })
