@@ -62,8 +62,9 @@ const addressesOf = ({ host, port }: Parts) => {
   )
 }
 
-const fileOf = (option: string, part: Resolved<string | undefined>) =>
-  part.value === undefined ? Effect.succeed(undefined) : files.readFile(option, part.source, part.value)
+const fileOf = Effect.fnUntraced(function* (option: string, part: Resolved<string | undefined>) {
+  return part.value === undefined ? undefined : yield* files.readFile(option, part.source, part.value)
+})
 
 const tlsOf = Effect.fnUntraced(function* (parts: Parts, isSocket: boolean) {
   const { ssl } = parts
