@@ -3,4 +3,5 @@
  *
  * @since 0.1.0
  */
+export * as BackupStorageSuite from "./BackupStorageSuite.ts"
 export * as TestDatabase from "./TestDatabase.ts"
