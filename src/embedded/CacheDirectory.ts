@@ -59,27 +59,3 @@ export const find = (account: ServerAccount): Effect.Effect<string, EmbeddedPost
       )
     )
   })
-
-/** A new directory for throw-away clusters, below the first temporary directory that the account can enter. */
-export const makeTemporary = (
-  account: ServerAccount
-): Effect.Effect<string, EmbeddedPostgresError, FileSystem.FileSystem> =>
-  Effect.gen(function* () {
-    const fs = yield* FileSystem.FileSystem
-    const enterable = yield* Effect.filter([tmpdir(), "/tmp", "/var/tmp"], (path) => Account.canEnter(account, path))
-    const make = (parent: string) =>
-      fs
-        .makeTempDirectory({ directory: parent, prefix: "plinth-pg-" })
-        .pipe(Effect.tap((directory) => fs.chmod(directory, 0o755)))
-    return yield* Effect.firstSuccessOf([...enterable, tmpdir()].map(make))
-  }).pipe(
-    Effect.mapError(
-      (cause) =>
-        new EmbeddedPostgresError({
-          reason: "DirectoryUnreachable",
-          operation: "make a temporary directory",
-          description: cause.message,
-          cause
-        })
-    )
-  )

@@ -23,6 +23,6 @@ export const make = (
 ): Effect.Effect<Installation, EmbeddedPostgresError, FileSystem.FileSystem | Scope.Scope> =>
   Effect.gen(function* () {
     const account = yield* Account.find
-    const found = yield* BinariesFinder.find(account, binaries)
-    return { account, binaries: found, watchdog: yield* Watchdogs.make }
+    const watchdog = yield* Watchdogs.make
+    return { account, watchdog, binaries: yield* BinariesFinder.find(account, watchdog, binaries) }
   })

@@ -22,8 +22,9 @@ import * as Server from "./Server.ts"
 import * as Settings from "./ServerSettings.ts"
 import * as Standby from "./Standby.ts"
 import * as Template from "./Template.ts"
+import * as TemporaryDirectory from "./TemporaryDirectory.ts"
 import type { Cluster } from "./ThrowAway.ts"
-import { addDirectory, addServer, keepDirectory } from "./Watchdog.ts"
+import { addServer } from "./Watchdog.ts"
 
 interface Options {
   readonly directory: string
@@ -37,19 +38,13 @@ interface Options {
 const initialize = (installation: Installation, nodes: string, password: Redacted.Redacted) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const building = yield* Effect.acquireRelease(
-      fs.makeTempDirectory({ directory: nodes, prefix: "building-" }),
-      (path) => Effect.ignore(fs.remove(path, { recursive: true, force: true }))
-    )
-    yield* addDirectory(installation.watchdog, building)
-    yield* fs.chmod(building, 0o755)
+    const building = yield* TemporaryDirectory.make(installation.watchdog, nodes, "building")
     const passwordFile = join(building, "password")
     yield* Settings.replaceFile(installation.account, passwordFile, Redacted.value(password))
     const data = join(building, "data")
     yield* Template.makeDataDirectory(installation, data)
     yield* Template.initialize(installation, data, ["--auth=scram-sha-256", `--pwfile=${passwordFile}`])
     yield* fs.rename(data, join(nodes, "primary"))
-    yield* keepDirectory(installation.watchdog, building)
   }).pipe(Effect.scoped, Effect.mapError(fromPlatform("make the cluster")))
 
 // After a failover two nodes may think that they are the primary; the later timeline is the one that went on.
@@ -193,7 +188,16 @@ export const open = (
           }))
         )
       ),
-      () => Nodes.inRealTime(Effect.ignoreLogged(locked(quit)))
+      // Whoever holds the lock for so long is a user too: only our own entry has to go.
+      () =>
+        locked(quit).pipe(
+          Effect.catchIf(
+            (error) => error.reason === "InUse",
+            () => ClusterLock.leave(directory, identity)
+          ),
+          Effect.ignoreLogged,
+          Nodes.inRealTime
+        )
     )
     return yield* locked(assemble(installation, directory, options))
   })

@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import { spawn } from "node:child_process"
+import { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
 import type { ServerAccount } from "./ServerAccount.ts"
 import { identity } from "./ServerAccount.ts"
 
@@ -50,3 +51,31 @@ export const run = (
       child.on("close", () => done(Effect.void))
     })
   })
+
+const ourselves: ServerAccount = { name: "this user", uid: -1, gid: -1, switched: false }
+
+/** Runs one of the system's own programs as ourselves; fails with what it wrote on its standard error. */
+export const runSystem = (
+  file: string,
+  args: ReadonlyArray<string>,
+  onStart?: (pid: number) => void
+): Effect.Effect<void, EmbeddedPostgresError> =>
+  run(ourselves, file, args, onStart).pipe(
+    Effect.filterOrFail(
+      (outcome) => outcome.code === 0,
+      (outcome) =>
+        new EmbeddedPostgresError({
+          reason: "FileSystem",
+          operation: `${file} ${args.join(" ")}`,
+          description: outcome.stderr.trim()
+        })
+    ),
+    Effect.asVoid
+  )
+
+/** Copies a directory with owners, modes and links as they are; faster than a thousand calls from here. */
+export const copyTree = (
+  from: string,
+  to: string,
+  onStart?: (pid: number) => void
+): Effect.Effect<void, EmbeddedPostgresError> => runSystem("cp", ["-a", from, to], onStart)

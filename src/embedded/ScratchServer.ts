@@ -8,7 +8,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { dirname, join, resolve } from "node:path"
-import * as CacheDirectory from "./CacheDirectory.ts"
 import { EmbeddedPostgresError, fromPlatform } from "./EmbeddedPostgresError.ts"
 import type { Installation } from "./Installation.ts"
 import type { Node } from "./Node.ts"
@@ -16,12 +15,13 @@ import * as Nodes from "./Node.ts"
 import * as Directory from "./PersistentDirectory.ts"
 import * as Port from "./Port.ts"
 import * as PostmasterFile from "./PostmasterFile.ts"
-import { run } from "./Program.ts"
+import { runSystem } from "./Program.ts"
 import * as Server from "./Server.ts"
 import * as Account from "./ServerAccount.ts"
 import * as Settings from "./ServerSettings.ts"
 import * as Standby from "./Standby.ts"
-import { addDirectory, addServer } from "./Watchdog.ts"
+import * as TemporaryDirectory from "./TemporaryDirectory.ts"
+import { addServer } from "./Watchdog.ts"
 
 // On the command line they win over the directory's postgresql.auto.conf. The scratch server must never archive into the
 // original's archive.
@@ -38,11 +38,8 @@ const overrides: Settings.Settings = {
 const trust = "host all all 127.0.0.1/32 trust\n"
 
 // Recursive, and a restored cluster may have many thousand files: one program does it faster than we.
-const giveTree = (
-  directory: string,
-  owner: { readonly uid: number; readonly gid: number },
-  installation: Installation
-) => run({ ...installation.account, switched: false }, "chown", ["-R", `${owner.uid}:${owner.gid}`, directory])
+const giveTree = (directory: string, owner: { readonly uid: number; readonly gid: number }) =>
+  runSystem("chown", ["-R", `${owner.uid}:${owner.gid}`, directory])
 
 // While the scope is open the directory belongs to the account that runs the server, afterwards to whom it belonged.
 const borrow = (installation: Installation, directory: string) =>
@@ -60,14 +57,11 @@ const borrow = (installation: Installation, directory: string) =>
     const info = yield* fs.stat(directory)
     const original = { uid: Option.getOrElse(info.uid, () => 0), gid: Option.getOrElse(info.gid, () => 0) }
     yield* Effect.acquireRelease(
-      Effect.zipRight(
-        account.switched ? giveTree(directory, account, installation) : Effect.void,
-        fs.chmod(directory, 0o700)
-      ),
+      Effect.zipRight(account.switched ? giveTree(directory, account) : Effect.void, fs.chmod(directory, 0o700)),
       () =>
         Effect.zipRight(
           Effect.ignoreLogged(fs.chmod(directory, info.mode & 0o777)),
-          account.switched ? giveTree(directory, original, installation) : Effect.void
+          account.switched ? Effect.ignoreLogged(giveTree(directory, original)) : Effect.void
         )
     )
   }).pipe(Effect.mapError(fromPlatform("start an existing cluster")))
@@ -99,10 +93,7 @@ export const make = (
         path: dataDirectory
       })
     }
-    const configuration = yield* Effect.acquireRelease(
-      Effect.tap(CacheDirectory.makeTemporary(account), (path) => addDirectory(watchdog, path)),
-      (path) => Effect.ignoreLogged(Server.removeDirectory(path))
-    )
+    const configuration = yield* TemporaryDirectory.makeForServers(watchdog, account)
     yield* borrow(installation, dataDirectory)
     yield* PostmasterFile.removeStale(dataDirectory)
     yield* Settings.replaceFile(account, join(configuration, "postgresql.conf"), "")

@@ -14,7 +14,8 @@ import { run } from "./Program.ts"
 import * as Server from "./Server.ts"
 import * as Account from "./ServerAccount.ts"
 import * as Settings from "./ServerSettings.ts"
-import { addDirectory, addPid, keepDirectory } from "./Watchdog.ts"
+import * as TemporaryDirectory from "./TemporaryDirectory.ts"
+import { addPid } from "./Watchdog.ts"
 
 /** UTF-8 with the sort order of C everywhere: the same order on every machine, and no locale to install. */
 const locale = (major: number): ReadonlyArray<string> => [
@@ -101,12 +102,7 @@ const build = (
 ): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const building = yield* Effect.acquireRelease(
-      fs.makeTempDirectory({ directory: cache, prefix: "building-" }),
-      (path) => Effect.ignore(fs.remove(path, { recursive: true, force: true }))
-    )
-    yield* addDirectory(installation.watchdog, building)
-    yield* fs.chmod(building, 0o755)
+    const building = yield* TemporaryDirectory.make(installation.watchdog, cache, "building")
     const dataDirectory = join(building, "data")
     yield* makeDataDirectory(installation, dataDirectory)
     yield* initialize(installation, dataDirectory, ["--auth=trust", "--no-sync"])
@@ -128,7 +124,6 @@ const build = (
     yield* fs.writeFileString(join(building, fileCount), String(yield* countFiles(dataDirectory)))
     // Whoever comes second throws its own away.
     yield* Effect.unlessEffect(fs.rename(building, target), fs.exists(target))
-    yield* keepDirectory(installation.watchdog, building)
   }).pipe(Effect.scoped, Effect.mapError(fromPlatform("make the cluster template")))
 
 /** The data directory of the template for this version and configuration, made when there is none yet. */
@@ -156,23 +151,3 @@ export const discardDamaged = (
     yield* Server.removeDirectory(directory)
     return true
   }).pipe(Effect.mapError(fromPlatform("check the cluster template")))
-
-/** Copies a stopped cluster with its owners and modes; `cp` is faster than a thousand calls from here. */
-export const copy = (
-  installation: Installation,
-  from: string,
-  to: string
-): Effect.Effect<void, EmbeddedPostgresError> =>
-  run({ ...installation.account, switched: false }, "cp", ["-a", from, to], addPid(installation.watchdog)).pipe(
-    Effect.filterOrFail(
-      (outcome) => outcome.code === 0,
-      (outcome) =>
-        new EmbeddedPostgresError({
-          reason: "FileSystem",
-          operation: "copy a cluster",
-          description: outcome.stderr.trim(),
-          path: to
-        })
-    ),
-    Effect.asVoid
-  )

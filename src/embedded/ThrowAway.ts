@@ -7,30 +7,23 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { join } from "node:path"
-import * as CacheDirectory from "./CacheDirectory.ts"
 import type { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
 import type { Installation } from "./Installation.ts"
 import type { Node } from "./Node.ts"
 import * as Nodes from "./Node.ts"
+import { copyTree } from "./Program.ts"
 import * as Server from "./Server.ts"
 import * as Settings from "./ServerSettings.ts"
 import * as Standby from "./Standby.ts"
 import * as Template from "./Template.ts"
-import { addDirectory, addServer } from "./Watchdog.ts"
+import * as TemporaryDirectory from "./TemporaryDirectory.ts"
+import { addPid, addServer } from "./Watchdog.ts"
 
 export interface Cluster {
   readonly directory: string
   readonly primary: Node
   readonly replicas: ReadonlyArray<Node>
 }
-
-const acquireDirectory = (installation: Installation) =>
-  Effect.acquireRelease(
-    CacheDirectory.makeTemporary(installation.account).pipe(
-      Effect.tap((directory) => addDirectory(installation.watchdog, directory))
-    ),
-    (directory) => Effect.orDie(Server.removeDirectory(directory))
-  )
 
 /** Starts a primary and `replicas` streaming replicas. All is gone when the scope closes. */
 export const make = (
@@ -45,7 +38,7 @@ export const make = (
   Effect.gen(function* () {
     const { account, watchdog } = installation
     const settings = Settings.common(installation.binaries, false, options.settings)
-    const directory = yield* acquireDirectory(installation)
+    const directory = yield* TemporaryDirectory.makeForServers(watchdog, account)
 
     // The server is stopped before its directory goes: finalizers run in reverse.
     const prepare = (name: string) =>
@@ -69,7 +62,7 @@ export const make = (
           servers,
           (server) =>
             Server.removeDirectory(server.dataDirectory).pipe(
-              Effect.zipRight(Template.copy(installation, template, server.dataDirectory)),
+              Effect.zipRight(copyTree(template, server.dataDirectory, addPid(watchdog))),
               Effect.zipRight(Settings.write(account, server.dataDirectory, settings))
             ),
           { concurrency: 4, discard: true }

@@ -10,6 +10,10 @@ import { existsSync, statSync } from "node:fs"
 import { createServer } from "node:net"
 import { dirname } from "node:path"
 import { isAlive } from "../support/clusterProcess.ts"
+import { vi } from "vitest"
+
+// Several clusters are started one after the other, maybe on a busy machine.
+vi.setConfig({ testTimeout: 90_000 })
 
 const live = { excludeTestServices: true } as const
 

@@ -5,7 +5,11 @@ import * as Schedule from "effect/Schedule"
 import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
+import { vi } from "vitest"
 import * as ClusterProcess from "../support/clusterProcess.ts"
+
+// Each test starts several processes, and each of them compiles its program first.
+vi.setConfig({ testTimeout: 90_000 })
 
 const temporary = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "plinth-keep-"))),
@@ -88,6 +92,28 @@ describe("after kill -9 of the process that started it", () => {
       assert.deepStrictEqual(second.urls, first.urls)
       yield* second.finish
       assert.deepStrictEqual(second.pids.filter(ClusterProcess.isAlive), [])
+    })
+  )
+
+  it.scopedLive("a persistent cluster that is still being made leaves neither lock nor half a cluster", () =>
+    Effect.gen(function* () {
+      const directory = join(yield* temporary, "cluster")
+      const fiber = yield* Effect.fork(Effect.scoped(ClusterProcess.start({ directory })))
+      const list = (path: string) => (existsSync(path) ? readdirSync(path) : [])
+      const building = () => list(join(directory, "nodes"))
+      yield* Effect.sync(building).pipe(
+        Effect.repeat({ until: (names) => names.length > 0, schedule: Schedule.spaced("5 millis") }),
+        Effect.timeout("20 seconds")
+      )
+      yield* Fiber.interrupt(fiber)
+      const left = yield* within2s(() => [
+        ...building(),
+        ...list(join(directory, "users")),
+        ...list(directory).filter((name) => name.startsWith("lock"))
+      ])
+      assert.deepStrictEqual(left, [])
+      const cluster = yield* ClusterProcess.start({ directory })
+      assert.lengthOf(cluster.pids, 1)
     })
   )
 

@@ -7,6 +7,10 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as EmbeddedPostgres from "../../src/embedded/EmbeddedPostgres.ts"
+import { vi } from "vitest"
+
+// Several clusters are started one after the other, maybe on a busy machine.
+vi.setConfig({ testTimeout: 90_000 })
 
 /** Runs with a cache of its own, so that the machine's is neither used nor hurt. */
 const withCache = <A, E, R>(use: (cache: string) => Effect.Effect<A, E, R>) =>

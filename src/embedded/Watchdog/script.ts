@@ -39,25 +39,30 @@ function table() {
 const signal = (pid, name) => pid > 1 && attempt(() => process.kill(pid, name))
 
 async function stop(pids) {
-  const alive = () => table().filter(([pid]) => pids.includes(pid))
-  const family = () => { const all = table(); return all.filter(([pid, parent]) => pids.includes(pid) || pids.includes(parent)) }
-  for (const [pid] of family()) signal(pid, "SIGCONT")
-  for (const pid of pids) signal(pid, "SIGINT")
-  for (let waited = 0; waited < 1000 && alive().length > 0; waited += 10) await sleep(10)
-  if (alive().length === 0) return
+  const family = () => table().filter(([pid, parent]) => pids.includes(pid) || pids.includes(parent))
   const members = family()
-  for (const [pid] of members) signal(pid, "SIGSTOP")
-  for (const [pid] of members) signal(pid, "SIGKILL")
+  const alive = () => table().filter(([pid]) => members.some((member) => member[0] === pid))
+  for (const [pid] of members) signal(pid, "SIGCONT")
+  // A server stops in good order; of initdb only itself is killed: its server ends by itself when its input does.
+  for (const [pid, , command] of members)
+    if (pids.includes(pid)) signal(pid, command.startsWith("post") ? "SIGINT" : "SIGKILL")
+  for (let waited = 0; waited < 1000 && alive().length > 0; waited += 10) await sleep(10)
+  const left = [...alive(), ...family()]
+  for (const [pid] of left) signal(pid, "SIGSTOP")
+  for (const [pid] of left) signal(pid, "SIGKILL")
   for (let waited = 0; waited < 500 && alive().length > 0; waited += 10) await sleep(10)
 }
 
-// Our own entry goes; the servers stay while another user's process lives.
+// Our own entry goes; the servers stay while another user's process lives. A lock that the dead process held is ours now.
 async function leave({ entry, lock }) {
   const mine = entry + ".lock"
-  attempt(() => fs.writeFileSync(mine, [process.pid, table().find(([pid]) => pid === process.pid)?.[3], "watchdog"].join("_")))
+  const dead = path.basename(entry)
+  const self = [process.pid, table().find(([pid]) => pid === process.pid)?.[3], "watchdog"].join("_")
+  const holder = () => attempt(() => fs.readFileSync(lock, "utf8"))
+  attempt(() => fs.writeFileSync(mine, self))
   let locked = false
   for (let waited = 0; waited < 500 && !locked; waited += 20) {
-    locked = attempt(() => (fs.linkSync(mine, lock), true), false)
+    locked = holder() === dead || attempt(() => (fs.linkSync(mine, lock), true), false)
     if (!locked) await sleep(20)
   }
   attempt(() => fs.unlinkSync(mine))
@@ -67,7 +72,7 @@ async function leave({ entry, lock }) {
     const [pid, start] = name.split("_")
     return processes.some((process) => String(process[0]) === pid && process[3] === start)
   })
-  return { others, release: () => locked && attempt(() => fs.unlinkSync(lock)) }
+  return { others, release: () => [dead, self].includes(holder()) && attempt(() => fs.unlinkSync(lock)) }
 }
 
 async function cleanUp() {
@@ -75,7 +80,7 @@ async function cleanUp() {
   const processes = table()
   const read = (directory) => attempt(() => Number(fs.readFileSync(path.join(directory, "postmaster.pid"), "utf8").split("\n")[0]), 0)
   const servers = others ? [] : duties.servers.map(read)
-  const names = ["postgres", "postmaster", "initdb"]
+  const names = ["postgres", "postmaster", "initdb", "cp"]
   const pids = [...new Set([...(others ? [] : duties.pids), ...servers])]
     .filter((pid) => processes.some((process) => process[0] === pid && names.includes(process[2])))
   const segments = others ? [] : duties.servers.map((directory) =>
