@@ -25,7 +25,7 @@ export const renderNagios = (report: Report): string => {
     unknowns.map(({ reason }) => `${check}: ${describeUnknown(reason)}`)
   )
   const said = [...findings, ...unknowns]
-  const text = said.length === 0 ? `${report.outcomes.length} checks found nothing` : said.join("; ")
+  const text = said.length === 0 ? "nothing found" : said.join("; ")
   const perfdata = report.outcomes.flatMap(({ check, measurements, node }) =>
     measurements.map((measurement) => perf(check, node, measurement))
   )
