@@ -1,0 +1,221 @@
+/**
+ * The lock that lets one process at a time migrate a database.
+ *
+ * It is a transaction-level advisory lock, held by a transaction on a connection of its own: a session-level lock is
+ * lost behind a transaction pooler, and the migrations' own transactions come and go. The holder takes it by the simple
+ * protocol under READ COMMITTED, so that its idle transaction holds no snapshot and CREATE INDEX CONCURRENTLY does not
+ * wait for it. For the same reason nobody ever blocks inside the lock function: who waits polls, each time in a
+ * transaction that is closed at once.
+ */
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Clock from "effect/Clock"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Ref from "effect/Ref"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { MigrationEvent } from "./Event.ts"
+import { MigrationError } from "./MigrationError.ts"
+import * as Session from "./Session.ts"
+
+/**
+ * How the session that holds the lock names itself, followed by who runs it. It is idle in a transaction on purpose;
+ * monitors leave it alone by this prefix.
+ */
+export const lockApplication = "plinth-migrator-lock"
+
+/** How the session that runs migrations names itself. */
+export const workApplication = "plinth-migrator"
+
+/** "plin", "migr": the lock is per database, so it needs no more. */
+const key = { classId: 0x706c696e, objectId: 0x6d696772 } as const
+
+const isOurs = `l.locktype = 'advisory' AND l.granted
+  AND l.classid = ${key.classId} AND l.objid = ${key.objectId} AND l.objsubid = 2
+  AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())`
+
+/** A lock that is held. */
+export interface Lock {
+  readonly session: Session.Session
+  /** A SQL condition that is true, in any session of the database, for as long as the lock is held. */
+  readonly isHeld: string
+}
+
+export interface LockOptions {
+  /** How long to wait for another process. */
+  readonly wait: Duration.Duration
+  /** Who asks, as the next one in the queue reads it. */
+  readonly owner: string
+  readonly emit: (event: MigrationEvent) => Effect.Effect<void>
+}
+
+class Occupied extends Data.TaggedError("Occupied")<{ readonly holder: string }> {}
+
+/** Starts quickly for the short runs that are the rule, and slows down for the long one. */
+const polling = Schedule.exponential("50 millis", 1.5).pipe(
+  Schedule.union(Schedule.spaced("1 second")),
+  Schedule.jittered
+)
+
+/** A wait is reported at its start and then this often. */
+const reportEvery = Duration.seconds(10)
+
+const Holder = Schema.Struct({
+  pid: Schema.Int,
+  application: Schema.NullOr(Schema.String),
+  address: Schema.NullOr(Schema.String),
+  since: Schema.NullOr(Schema.String)
+})
+
+const holderQuery = `SELECT l.pid, a.application_name AS application, a.client_addr::text AS address,
+  pg_catalog.to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS TZ') AS since
+FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+WHERE ${isOurs}`
+
+const describeHolder = (holders: ReadonlyArray<typeof Holder.Type>): string => {
+  const [holder] = holders
+  if (holder === undefined) return "a process that has just finished"
+  const owner =
+    holder.application?.startsWith(lockApplication) === true
+      ? holder.application.slice(lockApplication.length).trim()
+      : ""
+  return [
+    owner === "" ? "another process" : owner,
+    `(server pid ${holder.pid}`,
+    holder.address === null ? "" : `, from ${holder.address}`,
+    holder.since === null ? ")" : `, since ${holder.since})`
+  ]
+    .join(" ")
+    .replaceAll(" ,", ",")
+    .replaceAll(" )", ")")
+}
+
+/** Takes the lock, waiting for it if need be; it is given back when the scope closes. */
+export const acquire = Effect.fnUntraced(function* (
+  reserve: Effect.Effect<Connection, SqlError | MigrationError, Scope.Scope>,
+  options: LockOptions
+): Effect.fn.Return<Lock, SqlError | MigrationError, Scope.Scope> {
+  const session = yield* Session.make(reserve, `${lockApplication} ${options.owner}`)
+  const started = yield* Clock.currentTimeMillis
+  const reported = yield* Ref.make(Number.NEGATIVE_INFINITY)
+
+  const begin = [
+    "BEGIN ISOLATION LEVEL READ COMMITTED",
+    // Without it the idle transaction is ended by the server (25P03), and a second process begins to migrate.
+    "SET LOCAL idle_in_transaction_session_timeout = 0",
+    ...(session.facts.serverVersion >= 170000 ? ["SET LOCAL transaction_timeout = 0"] : [])
+  ].join("; ")
+
+  const attempt = Effect.gen(function* () {
+    yield* session.run(begin)
+    const [row] = yield* session.read(
+      Schema.Struct({ pid: Schema.Int, locked: Schema.Boolean }),
+      `SELECT pg_catalog.pg_backend_pid() AS pid,
+        pg_catalog.pg_try_advisory_xact_lock(${key.classId}, ${key.objectId}) AS locked`
+    )
+    if (row?.locked === true) return row.pid
+    yield* session.run("ROLLBACK")
+    return yield* new Occupied({ holder: describeHolder(yield* session.read(Holder, holderQuery)) })
+  })
+
+  const report = Effect.fnUntraced(function* ({ holder }: Occupied) {
+    const now = yield* Clock.currentTimeMillis
+    if (now - (yield* Ref.get(reported)) < Duration.toMillis(reportEvery)) return
+    yield* Ref.set(reported, now)
+    yield* options.emit(MigrationEvent.WaitingForLock({ holder, waited: Duration.millis(now - started) }))
+  })
+
+  const pid = yield* attempt.pipe(
+    Effect.tapErrorTag("Occupied", report),
+    Effect.retry({
+      schedule: Schedule.upTo(polling, options.wait),
+      while: (error) => error._tag === "Occupied"
+    }),
+    Effect.catchTag(
+      "Occupied",
+      ({ holder }) =>
+        new MigrationError({
+          reason: "LockUnavailable",
+          description: `${holder} migrates this database and was not done after ${Duration.format(options.wait)}`,
+          advice: "wait for it to finish and run again, raise the lock wait, or end that session if its process is gone"
+        })
+    )
+  )
+  return { session, isHeld: `EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = ${pid} AND ${isOurs})` }
+})
+
+/** The lock is gone: somebody else may migrate by now, so nothing more may be done. */
+export const lost = (progress?: string): MigrationError =>
+  new MigrationError({
+    reason: "LockLost",
+    description: "the session that holds the migration lock was ended, so another process may be migrating by now",
+    advice:
+      "run again: it goes on where this run stopped; find out who ended the session (an idle timeout, an administrator)",
+    progress
+  })
+
+const Orphan = Schema.Struct({ pid: Schema.Int })
+
+/**
+ * Waits until no session of an earlier run works any more. The lock of a killed process is free at once, while the
+ * server takes up to a second to notice that nobody waits for its running statement.
+ */
+export const awaitOrphans = Effect.fnUntraced(function* (
+  lock: Lock,
+  work: Session.Session,
+  options: LockOptions
+): Effect.fn.Return<void, SqlError | MigrationError> {
+  const started = yield* Clock.currentTimeMillis
+  const pid = yield* prove(lock, work)
+  const look = Effect.gen(function* () {
+    yield* lock.session.run("SELECT pg_catalog.pg_stat_clear_snapshot()")
+    return yield* lock.session.read(
+      Orphan,
+      `SELECT pid FROM pg_catalog.pg_stat_activity
+      WHERE datname = pg_catalog.current_database() AND application_name = '${workApplication}' AND pid <> ${pid}`
+    )
+  })
+  const gone = Effect.gen(function* () {
+    const [orphan] = yield* look
+    if (orphan === undefined) return
+    const waited = Duration.millis((yield* Clock.currentTimeMillis) - started)
+    yield* options.emit(MigrationEvent.WaitingForOrphan({ pid: orphan.pid, waited }))
+    return yield* new Occupied({ holder: String(orphan.pid) })
+  })
+  yield* gone.pipe(
+    Effect.retry({
+      schedule: Schedule.upTo(Schedule.spaced("200 millis"), options.wait),
+      while: (error) => error._tag === "Occupied"
+    }),
+    Effect.catchTag(
+      "Occupied",
+      ({ holder }) =>
+        new MigrationError({
+          reason: "LockUnavailable",
+          description: `a statement of an earlier run still runs in server process ${holder}, and its client is gone`,
+          advice: `wait for it, or end it: SELECT pg_terminate_backend(${holder})`
+        })
+    )
+  )
+})
+
+/** Fails unless the lock is still held, as the session that is about to act sees it. */
+export const prove = (lock: Lock, session: Session.Session): Effect.Effect<number, SqlError | MigrationError> =>
+  session
+    .read(
+      Schema.Struct({ pid: Schema.Int, held: Schema.Boolean }),
+      `SELECT pg_catalog.pg_backend_pid() AS pid, ${lock.isHeld} AS held`
+    )
+    .pipe(
+      Effect.map((rows) => Option.fromNullable(rows[0])),
+      Effect.flatMap(
+        Option.match({
+          onNone: () => Effect.fail(lost()),
+          onSome: ({ held, pid }) => (held ? Effect.succeed(pid) : Effect.fail(lost()))
+        })
+      )
+    )
