@@ -118,6 +118,11 @@ export class ConnectionPool extends Context.Tag("plinth/ConnectionPool")<
     readonly stats: Effect.Effect<PoolStats>
     /** Changes the bounds at run time; shrinking closes idle connections now and used ones when they come back. */
     readonly resize: (size: { readonly min: number; readonly max: number }) => Effect.Effect<void>
+    /**
+     * Tells the pool what is known of its node. "down" drops every connection at once, and what runs on them fails as
+     * lost instead of waiting for a dead server; "up" ends the backoff between attempts to connect.
+     */
+    readonly nodeIs: (state: "up" | "down") => Effect.Effect<void>
   }
 >() {}
 
@@ -197,7 +202,8 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
         Effect.sync(() => {
           size = next
           core.resize(next)
-        })
+        }),
+      nodeIs: (state) => Effect.sync(() => (state === "up" ? core.retryNow() : core.evict("lost")))
     }
   })
 
@@ -237,7 +243,8 @@ const wireDriver = (options: PoolOptions): Driver<WireConnection> => {
     check: (connection) => withDeadline(connection, settings.validateTimeout, []),
     condition: (connection) => (!connection.idle ? "busy" : connection.status === "I" ? "clean" : "open"),
     restore: (connection) => withDeadline(connection, settings.validateTimeout, [{ text: "ROLLBACK", params: [] }]),
-    end: (connection) => connection.end
+    end: (connection) => connection.end,
+    drop: (connection) => connection.destroy()
   }
 }
 
@@ -334,5 +341,5 @@ const acquire = (
 const close = (core: Core, timeout: Duration.Duration): Effect.Effect<void> =>
   Effect.async<void>((resume) => core.close(() => resume(Effect.void))).pipe(
     Effect.timeoutOption(timeout),
-    Effect.zipRight(Effect.sync(() => core.abandon()))
+    Effect.zipRight(Effect.sync(() => core.evict("closed")))
   )

@@ -21,9 +21,14 @@ export * as Listener from "./Listener.ts"
 // running SQL
 export * as Transaction from "./Transaction.ts"
 export * as DatabaseClient from "./DatabaseClient.ts"
+export * as NodeMonitor from "./NodeMonitor.ts"
+export * as QueryRouter from "./QueryRouter.ts"
 
 // capabilities: siblings, they never import one another
 export * as HealthCheck from "./HealthCheck.ts"
 export * as Migrator from "./Migrator.ts"
 export * as HealthMonitor from "./HealthMonitor.ts"
 export * as Backup from "./Backup.ts"
+
+// the default stack
+export * as Database from "./Database.ts"

@@ -4,41 +4,21 @@
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { SqlError } from "@effect/sql/SqlError"
 import { assert, layer } from "@effect/vitest"
-import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { DatabaseError } from "effect-plinth"
 import { TestDatabase } from "effect-plinth/testing"
 import { clientAt } from "./support/clients.ts"
+import { failureOf, withinSeconds } from "./support/effects.ts"
 import * as FaultProxy from "./support/FaultProxy.ts"
-
-/** Waits until a condition on the server holds. */
-const eventually = <E, R>(condition: Effect.Effect<boolean, E, R>) =>
-  condition.pipe(
-    Effect.repeat({ until: (holds) => holds, schedule: Schedule.spaced("10 millis") }),
-    Effect.timeoutFail({ duration: "5 seconds", onTimeout: () => "the condition did not come to hold" })
-  )
-
-/** What a failure failed with, as a value; a defect fails the test. */
-const failureOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<E, string, R> =>
-  Effect.flatMap(Effect.exit(effect), (exit) =>
-    Exit.isSuccess(exit)
-      ? Effect.fail("it succeeded")
-      : Option.match(Cause.failureOption(exit.cause), {
-          onNone: () => Effect.fail(`a defect: ${Cause.pretty(exit.cause)}`),
-          onSome: Effect.succeed
-        })
-  )
 
 const withClient = <A, E, R>(max: number, f: (sql: PgClient.PgClient) => Effect.Effect<A, E, R>) =>
   Effect.flatMap(TestDatabase.TestDatabase, ({ url }) =>
@@ -202,7 +182,10 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("the client", (it) =>
         const listening = sql<{ n: string }>`
           SELECT count(*) AS n FROM pg_stat_activity
           WHERE datname = current_database() AND query LIKE 'LISTEN "defect_notify"%'`
-        yield* eventually(Effect.map(listening, ([row]) => row?.n === "1"))
+        yield* withinSeconds(
+          5,
+          Effect.map(listening, ([row]) => row?.n === "1")
+        )
         yield* sql.notify("defect_notify", "it's")
         yield* sql.notify("defect_notify", "")
         assert.deepStrictEqual(Chunk.toReadonlyArray(yield* Effect.timeout(Fiber.join(received), "3 seconds")), [
@@ -220,10 +203,16 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("the client", (it) =>
         const listeners = sql<{ pid: number }>`
           SELECT pid FROM pg_stat_activity
           WHERE datname = current_database() AND query LIKE 'LISTEN "defect_killed"%'`
-        yield* eventually(Effect.map(listeners, (rows) => rows.length === 1))
+        yield* withinSeconds(
+          5,
+          Effect.map(listeners, (rows) => rows.length === 1)
+        )
         const [first] = yield* listeners
         yield* sql`SELECT pg_terminate_backend(${first?.pid}, 2000)`
-        yield* eventually(Effect.map(listeners, (rows) => rows.length === 1))
+        yield* withinSeconds(
+          5,
+          Effect.map(listeners, (rows) => rows.length === 1)
+        )
         // Straight to the server: `notify` of the stock client cannot be used.
         yield* sql`SELECT pg_notify('defect_killed', 'still here')`
         assert.deepStrictEqual(yield* Effect.timeout(Fiber.join(received), "3 seconds"), Option.some("still here"))

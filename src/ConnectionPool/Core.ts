@@ -27,6 +27,8 @@ export interface Driver<C extends Poolable> {
   /** Roll back what was left open. */
   readonly restore: (connection: C) => Effect.Effect<void, DatabaseError>
   readonly end: (connection: C) => Effect.Effect<void>
+  /** Close at once, failing whatever runs. */
+  readonly drop: (connection: C) => void
 }
 
 /** Milliseconds throughout. */
@@ -178,6 +180,13 @@ export class PoolCore<C extends Poolable> {
     for (let i = 0; i < count; i++) this.open(now)
   }
 
+  /** The server is known to answer again: connect without waiting for the end of the backoff. */
+  retryNow(): void {
+    this.failures = 0
+    this.openAllowedAt = 0
+    this.refill()
+  }
+
   /** Close what idled or lived too long, then refill; called about once a second. */
   maintain(): void {
     const now = this.environment.now()
@@ -210,9 +219,12 @@ export class PoolCore<C extends Poolable> {
     this.drained()
   }
 
-  /** Drop the connections that were not given back. */
-  abandon(): void {
-    for (const slot of [...this.slots]) this.remove(slot, "closed")
+  /** Drop every connection at once, those in use too: what runs on them fails as lost. */
+  evict(reason: "closed" | "lost"): void {
+    for (const slot of [...this.slots]) {
+      this.driver.drop(slot.connection)
+      this.remove(slot, reason)
+    }
   }
 
   private hand(slot: Slot<C>, ticket: Ticket<C>): void {

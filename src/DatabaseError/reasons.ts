@@ -42,6 +42,10 @@ export const reasons = {
   // the client's own refusals
   AcquireTimeout: { ...passing, advice: "Raise the pool's max or acquireTimeout, or hold connections for less long" },
   PoolClosed: fault,
+  SplitBrain: {
+    ...fault,
+    advice: "Stop the primary that should not be one; writes go on as soon as there is only one"
+  },
   BreakerOpen: { ...passing, advice: "The node failed repeatedly and is given time to recover" },
   SessionStatement: {
     ...fault,

@@ -130,7 +130,9 @@ export class WireConnection {
 
   /** Drop the socket at once. */
   destroy(reason = "the connection was closed by its pool"): void {
-    this.die(new Error(reason))
+    this.die(
+      new DatabaseError({ reason: "ConnectionLost", operation: "connection", description: reason, node: this.node })
+    )
     this.writer.stream.destroy()
   }
 

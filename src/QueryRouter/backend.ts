@@ -1,0 +1,363 @@
+/**
+ * Runs statements and leases connections on the nodes that may serve them.
+ */
+import type * as Reactivity from "@effect/experimental/Reactivity"
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
+import * as FiberSet from "effect/FiberSet"
+import * as Option from "effect/Option"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { PCGRandom } from "effect/Utils"
+import * as ConnectionPool from "../ConnectionPool.ts"
+import type { PooledConnection } from "../ConnectionPool.ts"
+import * as Client from "../DatabaseClient/make.ts"
+import * as DatabaseErrors from "../DatabaseError.ts"
+import { DatabaseError } from "../DatabaseError.ts"
+import { monotonicMillis } from "../internal/monotonicMillis.ts"
+import type { Query, Result } from "../internal/pg/Exchange.ts"
+import type { Intent, SqlBackend } from "../internal/SqlBackend.ts"
+import type { Listener } from "../Listener.ts"
+import type { NodeMonitor } from "../NodeMonitor.ts"
+import type { Options, QueryRouter } from "../QueryRouter.ts"
+import * as SqlClassifier from "../SqlClassifier.ts"
+import { chooseForRead } from "./choose.ts"
+import type { Choice, Chooser } from "./choose.ts"
+import { CurrentSession, Routing } from "./context.ts"
+import { identify, RoutedNode, TrackedConnection } from "./RoutedNode.ts"
+import { Session } from "./Session.ts"
+import * as Token from "./token.ts"
+import { Positions, primaryOf } from "./topology.ts"
+
+/** The catalogue is read again when a statement is unknown, but not more often than this. */
+const refreshGapMs = 1_000
+
+/** And without a reason, because others may have changed a function. */
+const refreshInterval = "1 minute"
+
+/** How long a refused write waits for the monitor to find the new primary. */
+const reprobeTimeout = "1 second"
+
+/** A token that cannot be placed sooner is taken as of its receipt by whoever gets it. */
+const tokenTimeout = "1 second"
+
+const changesSchema = /^\s*(create|alter|drop)\b/i
+
+interface Caller {
+  readonly session: Session
+  readonly routing: Routing["Type"]
+}
+
+export const makeBackend = (
+  monitor: NodeMonitor["Type"],
+  listener: Listener["Type"],
+  options: Options
+): Effect.Effect<
+  { readonly backend: SqlBackend; readonly service: QueryRouter["Type"] },
+  DatabaseError,
+  Scope.Scope | Reactivity.Reactivity
+> =>
+  Effect.gen(function* () {
+    const clock = yield* Effect.clock
+    const now = () => monotonicMillis(clock)
+    const jitter = new PCGRandom(yield* Random.nextInt)
+    const fork = yield* FiberSet.makeRuntime<Reactivity.Reactivity>()
+    const alone = monitor.nodes.length === 1
+    const nodes = yield* Effect.forEach(monitor.nodes, (monitored, index) => {
+      const identities = new WeakMap<PooledConnection, string>()
+      return Effect.map(
+        ConnectionPool.make({
+          target: monitored.target,
+          settings: options.pool,
+          lazy: index > 0,
+          onOpen: alone ? undefined : identify(identities)
+        }),
+        (pool) => new RoutedNode(monitored, pool, identities, now)
+      )
+    })
+    const [configured] = nodes
+    if (configured === undefined) return yield* Effect.dieMessage("a router needs at least one node")
+
+    const root = new Session()
+    const positions = new Positions()
+    const chooser: Chooser = { nodes, positions, settings: options.router, random: () => jitter.number() }
+    const counts = new Map<string, { readonly node: string; readonly reason: string; count: number }>()
+
+    const count = (node: RoutedNode, reason: string): void => {
+      const key = `${node.name}\n${reason}`
+      const entry = counts.get(key)
+      if (entry === undefined) counts.set(key, { node: node.name, reason, count: 1 })
+      else entry.count++
+    }
+
+    const primary = (): Either.Either<RoutedNode, DatabaseError> => {
+      if (alone) return Either.right(configured)
+      return Either.map(
+        primaryOf(
+          nodes.map((node) => node.monitored),
+          configured.monitored
+        ),
+        (found) => {
+          const node = nodes.find((candidate) => candidate.monitored === found) ?? configured
+          if (node.sample !== undefined) positions.record(node.sample)
+          return node
+        }
+      )
+    }
+
+    const callerOf = (context: Context.Context<never>): Caller => ({
+      session: Option.getOrElse(Context.get(context, CurrentSession), () => root),
+      routing: Context.get(context, Routing)
+    })
+
+    // The catalogue, through a client on the configured primary alone.
+    const { client: catalogClient } = yield* Client.make(
+      {
+        name: configured.name,
+        run: (query) => configured.pool.run([query]),
+        lease: () => configured.pool.reserve,
+        capacity: Effect.succeed(options.pool.max)
+      },
+      listener,
+      {}
+    )
+    const loadCatalog = Effect.provideService(SqlClassifier.loadCatalog, SqlClient.SqlClient, catalogClient)
+    const classifier = SqlClassifier.make(
+      alone ? SqlClassifier.builtin : yield* Effect.mapError(loadCatalog, DatabaseErrors.from)
+    )
+    let refreshedAt = now()
+    const refresh = Effect.suspend(() => {
+      refreshedAt = now()
+      return Effect.map(loadCatalog, classifier.replaceCatalog)
+    }).pipe(Effect.catchAll((error) => Effect.logDebug("The catalogue could not be read", error)))
+    if (!alone) {
+      yield* Effect.forkScoped(Effect.schedule(refresh, Schedule.spaced(refreshInterval)))
+      yield* Effect.forkScoped(
+        Stream.runForEach(monitor.changes, ({ after, node }) => {
+          const routed = nodes.find((candidate) => candidate.monitored === node)
+          if (routed === undefined) return Effect.void
+          if (after._tag !== "Down") return routed.pool.nodeIs("up")
+          // Whatever still waits for an answer of a node that is gone would wait for a long time.
+          return Effect.zipRight(
+            Effect.logWarning(`${node.name} is down: ${after.error.description}`),
+            routed.pool.nodeIs("down")
+          )
+        })
+      )
+    }
+
+    const classify = (sql: string): SqlClassifier.Classification => {
+      const classification = classifier.classify(sql)
+      if (classification.class === "unknown" && !alone && now() - refreshedAt > refreshGapMs) {
+        refreshedAt = now()
+        fork(refresh)
+      }
+      return classification
+    }
+
+    const onNode = (node: RoutedNode, session: Session, query: Query) =>
+      alone ? node.pool.run([query]) : node.track(session, node.pool.run([query]))
+
+    const write = (
+      query: Query,
+      session: Session,
+      reason: string,
+      again = true
+    ): Effect.Effect<ReadonlyArray<Result>, DatabaseError> =>
+      Effect.flatMap(primary(), (node) => {
+        count(node, reason)
+        const run = onNode(node, session, query)
+        if (alone) return run
+        return Effect.onExit(run, (exit) => {
+          if (Exit.isSuccess(exit) && changesSchema.test(query.text)) fork(refresh)
+          return monitor.wake
+        }).pipe(
+          Effect.catchIf(
+            // The statement did nothing: the node is a standby by now.
+            (error) => again && error.reason === "ReadOnly",
+            () =>
+              monitor
+                .sampleAfter(node.monitored, now())
+                .pipe(
+                  Effect.timeoutOption(reprobeTimeout),
+                  Effect.zipRight(write(query, session, "found after a failover", false))
+                )
+          )
+        )
+      })
+
+    const read = (query: Query, caller: Caller): Effect.Effect<ReadonlyArray<Result>, DatabaseError> =>
+      Effect.flatMap(primary(), (node) => {
+        const choice = chooseForRead(chooser, { ...caller, primary: node, now: now() })
+        if (choice.node === node) {
+          count(node, choice.reason)
+          return onNode(node, caller.session, query)
+        }
+        return Effect.catchAll(onReplica(choice, query, caller), (error) => {
+          if (refusedByStandby(error)) {
+            classifier.learn(query.text)
+            return write(query, caller.session, "a standby refused it")
+          }
+          if (!error.isConnectionFailure && error.reason !== "RecoveryConflict" && error.reason !== "AcquireTimeout") {
+            return Effect.fail(error)
+          }
+          // Out until a sample that is newer than this failure; so each replica is tried at most once.
+          choice.node.eject()
+          return read(query, caller)
+        })
+      })
+
+    const onReplica = (choice: Choice, query: Query, caller: Caller) => {
+      const { node } = choice
+      const { sample } = node
+      if (!choice.vouched || sample === undefined) {
+        count(node, choice.reason)
+        return onNode(node, caller.session, query)
+      }
+      return Effect.flatMap(
+        node.pool.use((connection) => {
+          if (!node.vouchesFor(connection, sample)) return Effect.succeed(undefined)
+          count(node, choice.reason)
+          return node.track(caller.session, connection.run([query]))
+        }),
+        (results) =>
+          results === undefined
+            ? write(query, caller.session, "the replica's connection is newer than its sample")
+            : Effect.succeed(results)
+      )
+    }
+
+    const run: SqlBackend["run"] = (query) =>
+      Effect.contextWithEffect((context: Context.Context<never>) => {
+        const { class: kind, reason } = classify(query.text)
+        if (kind === "session") return Effect.fail(sessionStatement(reason, configured.name))
+        const caller = callerOf(context)
+        if (alone) return configured.pool.run([query])
+        return kind === "read" ? read(query, caller) : write(query, caller.session, `${kind}: ${reason}`)
+      })
+
+    const hold = (node: RoutedNode, session: Session): Effect.Effect<PooledConnection, DatabaseError, Scope.Scope> =>
+      Effect.map(node.pool.reserve, (connection) =>
+        alone
+          ? connection
+          : new TrackedConnection(connection, node, session, () => {
+              fork(monitor.wake)
+            })
+      )
+
+    /** A connection of the chosen replica, if the node's sample holds for it. */
+    const holdVouched = (choice: Choice, session: Session) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function* () {
+          const parent = yield* Effect.scope
+          const scope = yield* Scope.fork(parent, ExecutionStrategy.sequential)
+          const connection = yield* restore(Scope.extend(choice.node.pool.reserve, scope))
+          const { sample } = choice.node
+          if (sample !== undefined && (!choice.vouched || choice.node.vouchesFor(connection, sample))) {
+            count(choice.node, choice.reason)
+            return new TrackedConnection(connection, choice.node, session, () => {})
+          }
+          yield* Scope.close(scope, Exit.void)
+          return undefined
+        })
+      )
+
+    const isReadIntent = (intent: Intent): boolean =>
+      "sql" in intent ? classify(intent.sql).class === "read" : intent.access === "read only"
+
+    const lease: SqlBackend["lease"] = (intent) =>
+      Effect.contextWithEffect((context: Context.Context<never>) => {
+        const caller = callerOf(context)
+        return Effect.flatMap(primary(), (node) => {
+          const choice = isReadIntent(intent)
+            ? chooseForRead(chooser, { ...caller, primary: node, now: now() })
+            : { node, reason: "a transaction that may write", vouched: false }
+          if (choice.node === node) {
+            count(node, choice.reason)
+            return hold(node, caller.session)
+          }
+          return holdVouched(choice, caller.session).pipe(
+            Effect.catchAll((error) => {
+              if (error.isConnectionFailure) choice.node.eject()
+              return Effect.succeed(undefined)
+            }),
+            Effect.flatMap((connection) =>
+              connection === undefined ? hold(node, caller.session) : Effect.succeed(connection)
+            )
+          )
+        })
+      })
+
+    const token = Effect.contextWithEffect((context: Context.Context<never>) => {
+      const { session } = callerOf(context)
+      const settled: Effect.Effect<Option.Option<string>> = Effect.suspend(() => {
+        const current = Either.getOrElse(primary(), () => configured)
+        const open = session.settle(current.monitored, now())
+        if (open === undefined) return Effect.succeed(Option.map(Option.fromNullable(session.floor), Token.encode))
+        // A statement that still runs has seen everything up to its end, which is not before now.
+        return Effect.zipRight(monitor.sampleAfter(open, session.settlesAfter(open) ?? now()), settled)
+      })
+      return alone ? Effect.succeedNone : Effect.map(Effect.timeoutOption(settled, tokenTimeout), Option.flatten)
+    })
+
+    const withToken: QueryRouter["Type"]["withToken"] = (effect, text) =>
+      Effect.suspend(() => {
+        const session = new Session()
+        const current = Either.getOrElse(primary(), () => configured)
+        const { sample } = current
+        const floor = Option.getOrUndefined(Token.decode(text))
+        const placed =
+          floor !== undefined &&
+          sample !== undefined &&
+          floor.systemIdentifier === sample.systemIdentifier &&
+          floor.timeline <= sample.timeline &&
+          floor.lsn <= sample.lsn
+        if (placed) session.floor = floor
+        else session.sawAsOf(current.monitored, now())
+        return Effect.provideService(effect, CurrentSession, Option.some(session))
+      })
+
+    const explain: QueryRouter["Type"]["explain"] = (sql) =>
+      Effect.contextWithEffect((context: Context.Context<never>) => {
+        const { class: kind, reason } = classify(sql)
+        return Effect.map(primary(), (node) => {
+          const choice =
+            kind === "read"
+              ? chooseForRead(chooser, { ...callerOf(context), primary: node, now: now() })
+              : {
+                  node,
+                  reason: kind === "session" ? "refused: it changes a session" : "everything but reads is the primary's"
+                }
+          return { class: kind, reason, node: choice.node.name, decision: choice.reason }
+        })
+      })
+
+    return {
+      backend: { name: configured.name, run, lease, capacity: Effect.succeed(options.pool.max) },
+      service: {
+        explain,
+        decisions: Effect.sync(() => [...counts.values()].map((entry) => ({ ...entry }))),
+        token,
+        withToken
+      }
+    }
+  })
+
+/** 25006, or one of the many ways in which a standby says that something is not possible during recovery. */
+const refusedByStandby = (error: DatabaseError): boolean =>
+  error.reason === "ReadOnly" ||
+  ((error.sqlState === "0A000" || error.sqlState === "55000") && /recovery|standby/i.test(error.description))
+
+const sessionStatement = (reason: string, node: string): DatabaseError =>
+  new DatabaseError({
+    reason: "SessionStatement",
+    operation: "route",
+    description: `the statement changes the state of a session (${reason}), and it would run on any connection of a pool`,
+    node
+  })
