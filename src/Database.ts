@@ -1,0 +1,152 @@
+/**
+ * The default stack: configuration in, everything wired once, each pool built once.
+ *
+ * @since 0.1.0
+ */
+import type * as PgClient from "@effect/sql-pg/PgClient"
+import * as SqlClient from "@effect/sql/SqlClient"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as ConnectionPool from "./ConnectionPool.ts"
+import * as DatabaseClient from "./DatabaseClient.ts"
+import * as DatabaseConfig from "./DatabaseConfig.ts"
+import type { ConnectionTarget, DatabaseConfigError, Settings } from "./DatabaseConfig.ts"
+import type { DatabaseError } from "./DatabaseError.ts"
+import type { Target } from "./HealthCheck.ts"
+import * as HealthMonitor from "./HealthMonitor.ts"
+import * as Listener from "./Listener.ts"
+import * as NodeMonitor from "./NodeMonitor.ts"
+import * as QueryRouter from "./QueryRouter.ts"
+import type { Transaction } from "./Transaction.ts"
+
+/**
+ * What the default stack provides.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Services =
+  | SqlClient.SqlClient
+  | PgClient.PgClient
+  | Transaction
+  | QueryRouter.QueryRouter
+  | NodeMonitor.NodeMonitor
+  | Listener.Listener
+  | HealthMonitor.HealthMonitor
+
+/**
+ * @since 0.1.0
+ * @category options
+ */
+export interface Options extends DatabaseConfig.Options {
+  readonly client?: DatabaseClient.ClientOptions | undefined
+  /** Options of the health monitor; its nodes are those of the configuration. */
+  readonly health?: Omit<HealthMonitor.Options, "nodes"> | undefined
+}
+
+/**
+ * @since 0.1.0
+ * @category errors
+ */
+export type BuildError = DatabaseError | DatabaseConfigError | HealthMonitor.HealthMonitorError
+
+/**
+ * The stack from options alone. Connects to the primary while it is built, and fails when that fails; replicas may be
+ * away.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layer = (options: Options = {}): Layer.Layer<Services, BuildError> => {
+  const { client, health, ...database } = options
+  return fromSettings(DatabaseConfig.make(database), { client, health })
+}
+
+/**
+ * The stack from options, else the environment: `DATABASE_URL`, `DATABASE_REPLICA_URLS`, `PLINTH_*` and libpq's own
+ * variables, read through the current `ConfigProvider`.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerConfig = (options: Options = {}): Layer.Layer<Services, BuildError> => {
+  const { client, health, ...database } = options
+  return fromSettings(DatabaseConfig.fromEnv(database), { client, health })
+}
+
+/**
+ * A client on one node over a pool of its own, apart from the stack's: for tools, monitors and tests.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerNode = (
+  target: ConnectionTarget,
+  settings: Settings,
+  options: { readonly max: number; readonly lazy?: boolean | undefined }
+): Layer.Layer<SqlClient.SqlClient | PgClient.PgClient | Transaction, DatabaseError> =>
+  DatabaseClient.layer().pipe(
+    Layer.provide(
+      ConnectionPool.layer({ target, settings: { ...settings.pool, min: 0, max: options.max }, lazy: options.lazy })
+    ),
+    Layer.provide(Listener.layer(target))
+  )
+
+const fromSettings = (
+  settings: Effect.Effect<Settings, DatabaseConfigError>,
+  options: Pick<Options, "client" | "health">
+): Layer.Layer<Services, BuildError> =>
+  Layer.unwrapEffect(
+    Effect.map(settings, (resolved) => {
+      const { monitor, pool, primary, replicas, router } = resolved
+      const nodes = NodeMonitor.layer({ targets: [primary, ...replicas], settings: monitor })
+      return Layer.merge(
+        QueryRouter.layer({ pool, router, client: options.client }).pipe(
+          Layer.provideMerge(Layer.merge(nodes, Listener.layer(listenerTarget(primary, replicas))))
+        ),
+        health(resolved, options.health ?? {})
+      )
+    })
+  )
+
+/** NOTIFY reaches listeners of the same node, so the listener follows the role of the primary and not a host. */
+const listenerTarget = (primary: ConnectionTarget, replicas: ReadonlyArray<ConnectionTarget>): ConnectionTarget =>
+  replicas.length === 0
+    ? primary
+    : {
+        ...primary,
+        alternatives: [...(primary.alternatives ?? []), ...replicas.map(({ host, port }) => ({ host, port }))],
+        targetSessionAttrs: "primary"
+      }
+
+/** One connection per node beside the pools: a busy pool is not a dead database. */
+const health = (
+  settings: Settings,
+  options: Omit<HealthMonitor.Options, "nodes">
+): Layer.Layer<HealthMonitor.HealthMonitor, HealthMonitor.HealthMonitorError> => {
+  const watched = (target: ConnectionTarget, role: Target["role"]) =>
+    Effect.map(
+      Layer.build(
+        layerNode({ ...target, applicationName: `${target.applicationName} health` }, settings, { max: 1, lazy: true })
+      ),
+      (context): Target => ({
+        name: DatabaseConfig.nodeName(target),
+        role,
+        run: Context.get(context, SqlClient.SqlClient)
+      })
+    )
+  return Layer.scoped(
+    HealthMonitor.HealthMonitor,
+    Effect.gen(function* () {
+      const primary = yield* watched(settings.primary, "primary")
+      const replicas = yield* Effect.forEach(settings.replicas, (target) => watched(target, "replica"), {
+        concurrency: 4
+      })
+      return yield* HealthMonitor.make({ ...options, nodes: [primary, ...replicas] })
+    }).pipe(
+      // A lazy pool connects at its first statement, and that failure is the check's.
+      Effect.catchTag("DatabaseError", Effect.die)
+    )
+  )
+}
