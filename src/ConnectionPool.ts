@@ -13,7 +13,6 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { PCGRandom } from "effect/Utils"
-import type { CustomTypesConfig } from "pg"
 import { PoolCore } from "./ConnectionPool/Core.ts"
 import type { CloseReason, Driver, Slot, Ticket } from "./ConnectionPool/Core.ts"
 import { nodeName } from "./DatabaseConfig.ts"
@@ -21,7 +20,7 @@ import type { ConnectionTarget, PoolSettings } from "./DatabaseConfig.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { monotonicMillis } from "./internal/monotonicMillis.ts"
 import { isStalePlan } from "./internal/pg/Exchange.ts"
-import type { Query, Result, Step } from "./internal/pg/Exchange.ts"
+import type { Query, Result, Step, TypeParsers } from "./internal/pg/Exchange.ts"
 import { openTarget } from "./internal/pg/openTarget.ts"
 import type { RunOptions, WireConnection } from "./internal/pg/WireConnection.ts"
 
@@ -141,7 +140,8 @@ export interface PoolOptions {
    * @default false
    */
   readonly lazy?: boolean | undefined
-  readonly types?: CustomTypesConfig | undefined
+  /** How values become JavaScript, by type OID. @default node-postgres' own parsers */
+  readonly types?: TypeParsers | undefined
 }
 
 /** Prepared statements kept per connection. */

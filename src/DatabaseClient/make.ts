@@ -8,11 +8,12 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { toSqlError } from "../DatabaseError.ts"
+import { DatabaseError, toSqlError } from "../DatabaseError.ts"
 import type { PooledConnection } from "../ConnectionPool.ts"
 import type { SqlBackend } from "../internal/SqlBackend.ts"
-import type { Listener } from "../Listener.ts";
+import type { Listener } from "../Listener.ts"
 import { isNotification } from "../Listener.ts"
+import { builtin, classify } from "../SqlClassifier.ts"
 import type { Transaction } from "../Transaction.ts"
 import * as Runner from "../Transaction/Runner.ts"
 import type { Level } from "../Transaction/Level.ts"
@@ -67,7 +68,7 @@ export const make = (
     })
     const autocommit = new SqlConnection(
       {
-        run: backend.run,
+        run: (query) => Effect.mapError(backend.run(query), (error) => inDoubt(error, query.text)),
         stream: (query) => streamAlone(query, backend.lease({ sql: query.text }), fetch)
       },
       owner
@@ -142,3 +143,18 @@ export const make = (
     )
     return { client, transaction: runner.service }
   })
+
+/**
+ * A statement on its own is a transaction of its own. When its answer was lost and it may have written, nobody knows
+ * whether it was committed, so it must not look like something that can be run again.
+ */
+const inDoubt = (error: DatabaseError, text: string): DatabaseError =>
+  error.reason === "ConnectionLost" && error.operation === "query" && classify(text, builtin).class !== "read"
+    ? new DatabaseError({
+        reason: "CommitInDoubt",
+        operation: "query",
+        description: "the connection was lost before the answer to a statement that may have written",
+        node: error.node,
+        cause: error
+      })
+    : error

@@ -8,6 +8,9 @@ import type { CustomTypesConfig, QueryResult } from "pg"
 import { makeResult, prepareValue, writerOf } from "./driver.ts"
 import type { ResultBuilder, Submittable, Writer } from "./driver.ts"
 
+/** How values become JavaScript, by type OID. */
+export type TypeParsers = CustomTypesConfig
+
 /**
  * A statement as it goes to the server.
  */
@@ -96,9 +99,9 @@ export class Exchange implements Submittable {
   private writer: Writer | undefined
   readonly steps: ReadonlyArray<Step>
   private readonly cache: StatementCache | undefined
-  private readonly types: CustomTypesConfig | undefined
+  private readonly types: TypeParsers | undefined
 
-  constructor(steps: ReadonlyArray<Step>, cache: StatementCache | undefined, types: CustomTypesConfig | undefined) {
+  constructor(steps: ReadonlyArray<Step>, cache: StatementCache | undefined, types: TypeParsers | undefined) {
     this.steps = steps
     this.cache = cache
     this.types = types

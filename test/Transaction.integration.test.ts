@@ -1,0 +1,462 @@
+/**
+ * Transactions on a real server.
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as SqlResolver from "@effect/sql/SqlResolver"
+import { assert, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Ref from "effect/Ref"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { ConnectionPool, DatabaseError, RetryPolicy, Transaction } from "effect-plinth"
+import { TestDatabase } from "effect-plinth/testing"
+import { plinthAt } from "./support/clients.ts"
+import { failureOf, withinSeconds } from "./support/effects.ts"
+import * as FaultProxy from "./support/FaultProxy.ts"
+
+/** A client and its transactions on the file's database, with a pool of `max`. */
+const stack = (max = 4) =>
+  Layer.unwrapEffect(
+    Effect.map(TestDatabase.TestDatabase, ({ url }) => plinthAt(url, { minConnections: 1, maxConnections: max }))
+  )
+
+const reasonOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.map(failureOf(effect), (error) => DatabaseError.from(error).reason)
+
+const clean = Effect.gen(function* () {
+  const { sessions } = yield* TestDatabase.TestDatabase
+  const open = yield* sessions
+  assert.deepStrictEqual(
+    open.filter(({ state }) => state?.startsWith("idle in transaction") === true),
+    []
+  )
+})
+
+layer(TestDatabase.layer(), { excludeTestServices: true })("Transaction.run", (it) => {
+  it.effect("sends nothing after a BEGIN that failed", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      yield* sql`CREATE TABLE failed_begin (id int)`
+      // The role does not exist, so what travels with BEGIN fails before the INSERT of the same network write.
+      const reason = yield* reasonOf(
+        Transaction.run(sql`INSERT INTO failed_begin VALUES (1)`, { role: "nobody_at_all" })
+      )
+      assert.strictEqual(reason, "InvalidData")
+      const swallowed = Transaction.run(
+        Effect.zipRight(
+          Effect.ignore(sql`INSERT INTO failed_begin VALUES (2)`),
+          Effect.ignore(sql`INSERT INTO failed_begin VALUES (3)`)
+        ),
+        { role: "nobody_at_all" }
+      )
+      assert.strictEqual(yield* reasonOf(swallowed), "TransactionAborted")
+      assert.deepStrictEqual(yield* sql`SELECT id FROM failed_begin`, [])
+      yield* clean
+    }).pipe(Effect.provide(stack()))
+  )
+
+  it.effect("opens no transaction for an effect that runs no statement", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* Transaction.run(Effect.succeed(1), { isolation: "serializable" }), 1)
+    }).pipe(Effect.provide(stack()))
+  )
+
+  it.effect("sets isolation, access, timeouts and settings for the transaction only", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      const show = sql<{ v: string }>`
+        SELECT concat_ws(' ', current_setting('transaction_isolation'), current_setting('transaction_read_only'),
+          current_setting('transaction_deferrable'), current_setting('statement_timeout'),
+          current_setting('lock_timeout'), current_setting('app.user_id', true)) AS v`
+      const [inside] = yield* Transaction.run(show, {
+        isolation: "serializable",
+        access: "read only",
+        deferrable: true,
+        timeout: "7 seconds",
+        lockTimeout: "3 seconds",
+        settings: { "app.user_id": "42" }
+      })
+      assert.strictEqual(inside?.v, "serializable on on 7s 3s 42")
+      const [outside] = yield* show
+      assert.match(outside?.v ?? "", /^read committed off off 0 0/)
+    }).pipe(Effect.provide(stack(1)))
+  )
+
+  it.effect("rolls back when the effect fails, dies or is interrupted", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      yield* sql`CREATE TABLE undone (id int)`
+      const insert = sql`INSERT INTO undone VALUES (1)`
+      assert.strictEqual(yield* failureOf(Transaction.run(Effect.zipRight(insert, Effect.fail("no")))), "no")
+      yield* Effect.exit(Transaction.run(Effect.zipRight(insert, Effect.die("bug"))))
+      const inserted = yield* Deferred.make<void>()
+      const running = yield* Effect.fork(
+        Transaction.run(
+          Effect.zipRight(insert, Effect.zipRight(Deferred.succeed(inserted, undefined), sql`SELECT pg_sleep(10)`))
+        )
+      )
+      yield* Deferred.await(inserted)
+      yield* Effect.sleep("20 millis")
+      yield* Fiber.interrupt(running)
+      assert.deepStrictEqual(yield* sql`SELECT id FROM undone`, [])
+      yield* clean
+    }).pipe(Effect.provide(stack(1)))
+  )
+
+  it.effect("cancels what runs when its deadline passes", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      assert.include(
+        ["TransactionTimeout", "StatementTimeout", "QueryCanceled"],
+        yield* reasonOf(Transaction.run(sql`SELECT pg_sleep(10)`, { timeout: "100 millis" }))
+      )
+      assert.strictEqual(
+        yield* reasonOf(Transaction.run(Effect.zipRight(sql`SELECT 1`, Effect.never), { timeout: "50 millis" })),
+        "TransactionTimeout"
+      )
+      yield* clean
+    }).pipe(Effect.provide(stack(1)))
+  )
+
+  it.effect("runs the whole effect again after a serialization failure, and ends write skew serially", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      yield* sql`CREATE TABLE doctors (name text PRIMARY KEY, on_call boolean NOT NULL)`
+      yield* sql`INSERT INTO doctors VALUES ('alice', true), ('bob', true)`
+      const attempts = yield* Ref.make(0)
+      const leave = (name: string) =>
+        Transaction.run(
+          Effect.gen(function* () {
+            yield* Ref.update(attempts, (n) => n + 1)
+            const [row] = yield* sql<{ n: string }>`SELECT count(*) AS n FROM doctors WHERE on_call`
+            yield* Effect.sleep("30 millis")
+            if (Number(row?.n) > 1) yield* sql`UPDATE doctors SET on_call = false WHERE name = ${name}`
+          }),
+          { isolation: "serializable", retry: RetryPolicy.transaction }
+        )
+      yield* Effect.all([leave("alice"), leave("bob")], { concurrency: 2 })
+      const [row] = yield* sql<{ n: string }>`SELECT count(*) AS n FROM doctors WHERE on_call`
+      assert.strictEqual(row?.n, "1")
+      assert.isAbove(yield* Ref.get(attempts), 2)
+    }).pipe(Effect.provide(stack()))
+  )
+
+  it.effect("does not retry without a policy, and never a constraint", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      const runs = yield* Ref.make(0)
+      const failing = (statement: Effect.Effect<unknown, SqlError>) =>
+        Effect.zipRight(
+          Ref.update(runs, (n) => n + 1),
+          statement
+        )
+      const serialization = sql`DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '40001'; END $$`
+      assert.strictEqual(yield* reasonOf(Transaction.run(failing(serialization))), "SerializationFailure")
+      const unique = sql`DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '23505'; END $$`
+      assert.strictEqual(
+        yield* reasonOf(Transaction.run(failing(unique), { retry: RetryPolicy.transaction })),
+        "UniqueViolation"
+      )
+      assert.strictEqual(yield* Ref.get(runs), 2)
+    }).pipe(Effect.provide(stack()))
+  )
+
+  it.effect("reports a COMMIT whose answer was lost as in doubt, and runs neither afterCommit nor afterRollback", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase.TestDatabase
+        const proxy = yield* FaultProxy.make(Number(new URL(Redacted.value(url)).port))
+        const context = yield* Layer.build(plinthAt(proxy.url(url), { minConnections: 1, maxConnections: 1 }))
+        const ran = yield* Ref.make<ReadonlyArray<string>>([])
+        const note = (what: string) => Ref.update(ran, (all) => [...all, what])
+        const program = Effect.gen(function* () {
+          const sql = yield* PgClient.PgClient
+          yield* sql`CREATE TABLE in_doubt (id int)`
+          const runs = yield* Ref.make(0)
+          const reason = yield* reasonOf(
+            Transaction.run(
+              Effect.gen(function* () {
+                yield* Ref.update(runs, (n) => n + 1)
+                yield* sql`INSERT INTO in_doubt VALUES (1)`
+                yield* Transaction.afterCommit(note("committed"))
+                yield* Transaction.afterRollback(note("rolled back"))
+                yield* Transaction.onInDoubt(note("in doubt"))
+                // The answer to the COMMIT that follows is cut.
+                yield* proxy.cutAfter(0)
+              }),
+              { retry: RetryPolicy.transaction }
+            )
+          )
+          assert.strictEqual(reason, "CommitInDoubt")
+          assert.strictEqual(yield* Ref.get(runs), 1)
+          assert.deepStrictEqual(yield* Ref.get(ran), ["in doubt"])
+          yield* proxy.pass
+          assert.strictEqual((yield* sql`SELECT id FROM in_doubt`).length, 1)
+        })
+        yield* Effect.provide(program, context)
+      })
+    )
+  )
+
+  it.effect("reports a write outside of a transaction whose answer was lost as in doubt", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase.TestDatabase
+        const proxy = yield* FaultProxy.make(Number(new URL(Redacted.value(url)).port))
+        const context = yield* Layer.build(plinthAt(proxy.url(url), { minConnections: 1, maxConnections: 1 }))
+        const sql = Context.get(context, PgClient.PgClient)
+        yield* sql`CREATE TABLE alone_in_doubt (id int)`
+        yield* proxy.cutAfter(0)
+        const error = DatabaseError.from(yield* failureOf(sql`INSERT INTO alone_in_doubt VALUES (1)`))
+        assert.strictEqual(error.reason, "CommitInDoubt")
+        assert.isFalse(error.isRetryable)
+      })
+    )
+  )
+
+  it.effect("runs afterCommit once, after the outermost commit, and not for a savepoint that was undone", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      yield* sql`CREATE TABLE hooks (id int)`
+      const ran = yield* Ref.make<ReadonlyArray<string>>([])
+      const note = (what: string) => Ref.update(ran, (all) => [...all, what])
+      const seen = Effect.flatMap(sql`SELECT id FROM hooks`, (rows) => note(`${rows.length} rows`))
+      yield* Transaction.run(
+        Effect.gen(function* () {
+          yield* sql`INSERT INTO hooks VALUES (1)`
+          yield* Transaction.afterCommit(Effect.orDie(seen))
+          yield* Transaction.run(Transaction.afterCommit(note("kept savepoint")))
+          yield* Effect.ignore(
+            Transaction.run(
+              Effect.gen(function* () {
+                yield* Transaction.afterCommit(note("undone savepoint"))
+                yield* Transaction.afterRollback(note("savepoint rolled back"))
+                yield* Effect.fail("undo")
+              })
+            )
+          )
+          yield* note("end of the body")
+        })
+      )
+      assert.deepStrictEqual(yield* Ref.get(ran), [
+        "end of the body",
+        "savepoint rolled back",
+        "1 rows",
+        "kept savepoint"
+      ])
+      yield* Ref.set(ran, [])
+      yield* Effect.ignore(Transaction.run(Effect.zipRight(Transaction.afterCommit(note("never")), Effect.fail("no"))))
+      yield* Transaction.afterCommit(note("at once outside"))
+      assert.deepStrictEqual(yield* Ref.get(ran), ["at once outside"])
+    }).pipe(Effect.provide(stack(1)))
+  )
+
+  it.effect("makes a statement of the outer level wait while a nested transaction is open", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      yield* sql`CREATE TABLE kept_apart (id int)`
+      const nested = Transaction.run(
+        Effect.zipRight(
+          sql`INSERT INTO kept_apart VALUES (1)`,
+          Effect.zipRight(Effect.sleep("40 millis"), Effect.fail("undo"))
+        )
+      )
+      const sibling = Effect.zipRight(Effect.sleep("10 millis"), sql`INSERT INTO kept_apart VALUES (2)`)
+      yield* Transaction.run(Effect.all([Effect.ignore(nested), sibling], { concurrency: 2 }))
+      assert.deepStrictEqual(yield* sql`SELECT id FROM kept_apart`, [{ id: 2 }])
+    }).pipe(Effect.provide(stack(1)))
+  )
+
+  it.effect("undoes a nested transaction whose error was swallowed, and says so", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      yield* sql`CREATE TABLE nested_swallow (id int)`
+      yield* Transaction.run(
+        Effect.gen(function* () {
+          yield* sql`INSERT INTO nested_swallow VALUES (1)`
+          const inner = Transaction.run(
+            Effect.zipRight(sql`INSERT INTO nested_swallow VALUES (2)`, Effect.ignore(sql`SELECT 1 / 0`))
+          )
+          assert.strictEqual(yield* reasonOf(inner), "TransactionAborted")
+          yield* sql`INSERT INTO nested_swallow VALUES (3)`
+        })
+      )
+      assert.deepStrictEqual(yield* sql`SELECT id FROM nested_swallow ORDER BY id`, [{ id: 1 }, { id: 3 }])
+    }).pipe(Effect.provide(stack(1)))
+  )
+
+  it.effect("follows propagation: joins, demands, refuses, takes a second connection or fails at once", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      const xid = Effect.map(sql<{ x: string }>`SELECT pg_current_xact_id()::text AS x`, ([row]) => row?.x)
+      const [outer, joined, fresh] = yield* Transaction.run(
+        Effect.all([
+          xid,
+          Transaction.run(xid, { propagation: "required" }),
+          Transaction.run(xid, { propagation: "requiresNew" })
+        ])
+      )
+      assert.strictEqual(outer, joined)
+      assert.notStrictEqual(outer, fresh)
+      assert.strictEqual(yield* reasonOf(Transaction.run(xid, { propagation: "mandatory" })), "TransactionAborted")
+      assert.strictEqual(
+        yield* reasonOf(Transaction.run(Transaction.run(xid, { propagation: "never" }))),
+        "TransactionAborted"
+      )
+      const depths = yield* Transaction.run(
+        Transaction.run(
+          Effect.map(
+            Transaction.current,
+            Option.map(({ depth, label }) => `${label} ${depth}`)
+          )
+        ),
+        { label: "outer" }
+      )
+      assert.deepStrictEqual(depths, Option.some("outer 1"))
+    }).pipe(Effect.provide(stack(2)))
+  )
+
+  it.effect("fails requiresNew at once when the pool could never give a second connection", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      const inner = Transaction.run(sql`SELECT 1`, { propagation: "requiresNew" })
+      assert.strictEqual(yield* reasonOf(Transaction.run(Effect.zipRight(sql`SELECT 1`, inner))), "AcquireTimeout")
+    }).pipe(Effect.provide(stack(1)))
+  )
+
+  it.effect("keeps the statements of every resolver inside the transaction", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      yield* sql`CREATE TABLE resolved (id int)`
+      for (const withContext of [true, false]) {
+        const Insert = yield* SqlResolver.ordered("Insert", {
+          Request: Schema.Number,
+          Result: Schema.Struct({ id: Schema.Number }),
+          execute: (ids) => sql`INSERT INTO resolved ${sql.insert(ids.map((id) => ({ id })))} RETURNING id`,
+          ...(withContext ? { withContext: true as const } : {})
+        })
+        const Drop = yield* SqlResolver.void("Drop", {
+          Request: Schema.Number,
+          execute: (ids) => sql`DELETE FROM resolved WHERE ${sql.in("id", ids)}`,
+          ...(withContext ? { withContext: true as const } : {})
+        })
+        const Find = yield* SqlResolver.findById("Find", {
+          Id: Schema.Number,
+          Result: Schema.Struct({ id: Schema.Number }),
+          ResultId: ({ id }) => id,
+          execute: (ids) => sql`SELECT id FROM resolved WHERE ${sql.in("id", ids)}`,
+          ...(withContext ? { withContext: true as const } : {})
+        })
+        const Group = yield* SqlResolver.grouped("Group", {
+          Request: Schema.Number,
+          RequestGroupKey: (id) => id,
+          Result: Schema.Struct({ id: Schema.Number }),
+          ResultGroupKey: ({ id }) => id,
+          execute: (ids) => sql`SELECT id FROM resolved WHERE ${sql.in("id", ids)}`,
+          ...(withContext ? { withContext: true as const } : {})
+        })
+        yield* Effect.ignore(
+          Transaction.run(
+            Effect.gen(function* () {
+              yield* Effect.all([Insert.execute(1), Insert.execute(2)], { batching: true })
+              assert.isTrue(Option.isSome(yield* Find.execute(1)))
+              assert.strictEqual((yield* Group.execute(2)).length, 1)
+              yield* Drop.execute(1)
+              assert.isTrue(Option.isNone(yield* Find.execute(1)))
+              yield* Effect.fail("undo")
+            })
+          )
+        )
+        assert.deepStrictEqual(yield* sql`SELECT id FROM resolved`, [])
+      }
+    }).pipe(Effect.provide(stack(2)))
+  )
+
+  it.effect("finds its own transaction behind another client's, also through a resolver", () =>
+    Effect.gen(function* () {
+      const a = yield* PgClient.PgClient
+      const inA = yield* Transaction.Transaction
+      const context = yield* Layer.build(stack(2))
+      const b = Context.get(context, PgClient.PgClient)
+      const inB = Context.get(context, Transaction.Transaction)
+      const pidOf = (sql: PgClient.PgClient) =>
+        Effect.map(sql<{ pid: number }>`SELECT pg_backend_pid() AS pid`, ([row]) => row?.pid)
+      const Pid = yield* SqlResolver.ordered("Pid", {
+        Request: Schema.Number,
+        Result: Schema.Struct({ pid: Schema.Number }),
+        execute: (ids) =>
+          Effect.map(a<{ pid: number }>`SELECT pg_backend_pid() AS pid`, ([row]) => ids.map(() => ({ pid: row?.pid })))
+      })
+      yield* inA.run(
+        Effect.gen(function* () {
+          const outer = yield* pidOf(a)
+          yield* inB.run(
+            Effect.gen(function* () {
+              const other = yield* pidOf(b)
+              assert.notStrictEqual(other, outer)
+              assert.strictEqual(yield* pidOf(a), outer)
+              assert.strictEqual((yield* Pid.execute(1)).pid, outer)
+              assert.strictEqual(yield* inA.run(pidOf(a)), outer)
+              assert.strictEqual(yield* inA.run(pidOf(b)), other)
+            })
+          )
+        })
+      )
+    }).pipe(Effect.scoped, Effect.provide(stack(2)))
+  )
+
+  it.effect("refuses a fiber that outlived its transaction", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      const ended = yield* Deferred.make<void>()
+      const late = yield* Transaction.run(
+        Effect.zipRight(
+          sql`SELECT 1`,
+          Effect.forkDaemon(Effect.zipRight(Deferred.await(ended), reasonOf(sql`SELECT 1`)))
+        )
+      )
+      yield* Deferred.succeed(ended, undefined)
+      assert.strictEqual(yield* Fiber.join(late), "TransactionAborted")
+    }).pipe(Effect.provide(stack(2)))
+  )
+
+  it.effect("lets statements run between the batches of a stream inside a transaction", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      const total = yield* Transaction.run(
+        sql<{ n: number }>`SELECT n FROM generate_series(1, 1000) AS n`.stream.pipe(
+          Stream.mapEffect(({ n }) => Effect.as(n % 100 === 0 ? sql`SELECT 1` : Effect.void, n)),
+          Stream.runFold(0, (sum, n) => sum + n)
+        )
+      )
+      assert.strictEqual(total, 500_500)
+    }).pipe(Effect.provide(stack(1)))
+  )
+
+  it.effect("commits what a stream outside of a transaction wrote, and gives its connection back when cut short", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      const pool = yield* ConnectionPool.ConnectionPool
+      yield* sql`CREATE TABLE streamed (id int)`
+      yield* Stream.runDrain(sql`INSERT INTO streamed SELECT generate_series(1, 500) RETURNING id`.stream)
+      assert.strictEqual((yield* Stream.runCollect(Stream.take(sql`SELECT id FROM streamed`.stream, 3))).length, 3)
+      yield* Effect.ignore(
+        Stream.runDrain(Stream.concat(sql`INSERT INTO streamed VALUES (0) RETURNING id`.stream, Stream.fail("no")))
+      )
+      const [row] = yield* sql<{ n: string }>`SELECT count(*) AS n FROM streamed`
+      assert.strictEqual(row?.n, "501")
+      yield* withinSeconds(
+        2,
+        Effect.map(pool.stats, ({ idle, used }) => used === 0 && idle === 1)
+      )
+      assert.strictEqual((yield* pool.stats).leaks, 0)
+    }).pipe(Effect.provide(stack(1)))
+  )
+})
