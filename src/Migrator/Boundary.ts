@@ -86,3 +86,10 @@ export const boundaryOf = (normalized: string): Boundary =>
  * commit by themselves, which PostgreSQL refuses inside a transaction.
  */
 export const mayShareTransaction = (normalized: string): boolean => !/^(CALL|DO)\b/i.test(normalized)
+
+/**
+ * Sets something for the statements after it. A statement that runs apart from it, after a commit or in a later run,
+ * needs it done again.
+ */
+export const setsSession = (normalized: string): boolean =>
+  /^(SET|RESET) (?!(LOCAL|TRANSACTION|CONSTRAINTS)\b)/i.test(normalized)

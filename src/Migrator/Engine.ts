@@ -12,6 +12,7 @@ import * as PlinthSchema from "../internal/PlinthSchema.ts"
 import type { DownOptions, MigratorOptions, PlanOptions, UpOptions } from "./Options.ts"
 import type { MigrationEvent } from "./Event.ts"
 import { MigrationEvent as Events } from "./Event.ts"
+import type { Limits, Run } from "./Execution.ts"
 import * as Failure from "./Failure.ts"
 import * as History from "./History.ts"
 import * as Lock from "./Lock.ts"
@@ -67,7 +68,7 @@ export interface Engine {
 export const makeEngine = (options: EngineOptions): Engine => {
   const emit = (event: MigrationEvent): Effect.Effect<void> => (options.onEvent ?? logEvent)(event)
   const policy = { outOfOrder: options.outOfOrder ?? "error", environment: options.environment } as const
-  const limits: Runner.Limits = {
+  const limits: Limits = {
     lockTimeout: Duration.decode(options.lockTimeout ?? "2 seconds"),
     statementTimeout: Duration.decode(options.statementTimeout ?? 0),
     concurrentlyTimeout: Duration.decode(options.concurrentlyTimeout ?? "6 hours")
@@ -91,7 +92,9 @@ export const makeEngine = (options: EngineOptions): Engine => {
 
   const look = Effect.fnUntraced(function* (reader: Session.Session): Effect.fn.Return<Picture, MigrationError> {
     const files = yield* options.source.load
-    const version = yield* Effect.mapError(PlinthSchema.installed(reader.connection), ofSchema)
+    const version = yield* Effect.mapError(PlinthSchema.installed(reader.connection), (error) =>
+      error._tag === "SqlError" ? Failure.ofHistory(error) : ofSchema(error)
+    )
     const rows = version === 0 ? [] : yield* Effect.mapError(History.read(reader), Failure.ofHistory)
     const texts = yield* Effect.mapError(History.texts(reader, idsOfTexts(files, rows)), Failure.ofHistory)
     return { files, rows, ...reconcile(files, rows, texts, policy) }
@@ -99,7 +102,7 @@ export const makeEngine = (options: EngineOptions): Engine => {
 
   /** Runs with the lock held, the schema `plinth` in place and the history as it is now. */
   const locked = <A>(
-    body: (run: Runner.Run, picture: Picture) => Effect.Effect<A, MigrationError>
+    body: (run: Run, picture: Picture) => Effect.Effect<A, MigrationError>
   ): Effect.Effect<A, MigrationError> =>
     Effect.scoped(
       Effect.gen(function* () {

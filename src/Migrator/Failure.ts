@@ -125,3 +125,12 @@ export const ofBlockers = (error: MigrationError, blockers: ReadonlyArray<Blocke
         : `let that transaction end, or end it with SELECT pg_terminate_backend(${blocker.pid}), and run again`
   })
 }
+
+/** There is no way back. */
+export const irreversible = (file: { readonly id: string; readonly file: string }): MigrationError =>
+  new MigrationError({
+    reason: "Irreversible",
+    migration: file.id,
+    description: `${file.file} says nothing about how to take it back`,
+    advice: "write a down section or a .down.sql file, or correct forward with a new migration"
+  })

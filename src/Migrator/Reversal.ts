@@ -9,7 +9,6 @@ import * as History from "./History.ts"
 import type { Row } from "./History.ts"
 import { MigrationError } from "./MigrationError.ts"
 import type { Code, MigrationFile, Script } from "./MigrationFile.ts"
-import { irreversible } from "./Runner.ts"
 import { readScript } from "./Script.ts"
 import type { Session } from "./Session.ts"
 
@@ -36,9 +35,9 @@ export const select = Effect.fnUntraced(function* (
       Effect.gen(function* () {
         const file = files.find(({ id }) => id === row.id) ?? (yield* recorded(row, texts.get(row.id)))
         const { down } = file
-        if (down === undefined) return yield* irreversible(file)
+        if (down === undefined) return yield* Failure.irreversible(file)
         // A program says only when it is imported whether it has a way back.
-        if (down._tag === "Code" && (yield* down.load).down === undefined) return yield* irreversible(file)
+        if (down._tag === "Code" && (yield* down.load).down === undefined) return yield* Failure.irreversible(file)
         return { file, down, row }
       }),
     { concurrency: 1 }

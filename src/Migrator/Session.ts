@@ -25,6 +25,8 @@ export interface Session {
   readonly run: (sql: string) => Effect.Effect<void, SqlError>
   /** Reads rows by the simple protocol, which keeps no snapshot behind. */
   readonly read: <A, I>(schema: Schema.Schema<A, I>, sql: string) => Effect.Effect<ReadonlyArray<A>, SqlError>
+  /** Becomes again the role that the session began as, whatever role a migration has taken on. */
+  readonly resumeRole: Effect.Effect<void, SqlError>
   /** Brings the session back to the state in which a migration starts: what the last one SET is forgotten. */
   readonly reset: Effect.Effect<void, SqlError>
 }
@@ -58,14 +60,18 @@ export const literal = (text: string): string => `'${text.replaceAll("'", "''")}
 
 const identifier = (name: string): string => `"${name.replaceAll('"', '""')}"`
 
+const roleOf = (facts: Facts): ReadonlyArray<string> => [
+  "RESET SESSION AUTHORIZATION",
+  facts.role === "none" ? "SET ROLE NONE" : `SET ROLE ${identifier(facts.role)}`
+]
+
 /**
  * Statements that bring a session back to `facts`. `DISCARD ALL` would do more, and drop the prepared statements that
  * the owner of the connection still counts on.
  */
 const restore = (facts: Facts): ReadonlyArray<string> => [
   "RESET ALL",
-  "RESET SESSION AUTHORIZATION",
-  facts.role === "none" ? "SET ROLE NONE" : `SET ROLE ${identifier(facts.role)}`,
+  ...roleOf(facts),
   ...facts.settings.map(
     ({ name, value }) => `SELECT pg_catalog.set_config(${literal(name)}, ${literal(value)}, false)`
   ),
@@ -125,5 +131,5 @@ export const make = Effect.fnUntraced(function* <E>(
     )
   )
   yield* prepare
-  return { connection, facts, run, read, reset: prepare }
+  return { connection, facts, run, read, resumeRole: run(roleOf(facts).join("; ")), reset: prepare }
 })
