@@ -48,9 +48,16 @@ export class CommandError extends Data.TaggedError("CommandError")<{
   override get message(): string {
     return [this.what, this.why, this.advice]
       .filter((part) => part !== undefined)
-      .map((part) => (/[.?!`]$/.test(part) ? part : `${part}.`))
+      .map((part) => sentence(part))
       .join(" ")
   }
+}
+
+/** A capital at the beginning and a full stop at the end. */
+export const sentence = (text: string): string => {
+  const trimmed = text.trim()
+  const capital = `${trimmed.slice(0, 1).toUpperCase()}${trimmed.slice(1)}`
+  return /[.?!:^`]$/.test(capital) ? capital : `${capital}.`
 }
 
 /** Wrong usage or configuration. */

@@ -7,7 +7,7 @@ import * as Cause from "effect/Cause"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Exit from "./Exit.ts"
-import { CommandError, Finished } from "./Exit.ts"
+import { CommandError, Finished, sentence } from "./Exit.ts"
 
 /** A failure, in words. */
 export interface Failure {
@@ -61,9 +61,10 @@ const describe = (error: unknown): Omit<Failure, "trace"> => {
 }
 
 /** The codes of errors that are not plain failures. */
-const codeOf = (tag: string, reason: string | undefined): number => {
+export const codeOf = (tag: string, reason: string | undefined): number => {
   switch (tag) {
     case "DatabaseConfigError":
+    case "HealthMonitorError":
       return Exit.usage
     case "EmbeddedPostgresError":
       return reason === "BinariesMissing" || reason === "BinariesUnusable" ? Exit.usage : Exit.failed
@@ -88,9 +89,3 @@ const messageOf = (error: unknown): string =>
   Predicate.hasProperty(error, "message") && typeof error.message === "string" && error.message !== ""
     ? error.message
     : String(error)
-
-const sentence = (text: string): string => {
-  const trimmed = text.trim()
-  const capital = `${trimmed.slice(0, 1).toUpperCase()}${trimmed.slice(1)}`
-  return /[.?!:`^)]$/.test(capital) ? capital : `${capital}.`
-}

@@ -31,6 +31,8 @@ export class Output extends Context.Tag("plinth/cli/Output")<
   Output,
   {
     readonly options: OutputOptions
+    /** Whether stdout is a terminal that wants colours. */
+    readonly isColoured: boolean
     /** Marks for stdout. */
     readonly style: Style.Style
     /** Marks for stderr. */
@@ -77,9 +79,11 @@ export const make = (given: OutputOptions): Effect.Effect<Output["Type"], never,
     const dumb = yield* Effect.orElseSucceed(Config.string("TERM"), () => "")
     // https://no-color.org: present and not empty, whatever its value.
     const plain = options.json || dumb === "dumb" || (yield* isSet("NO_COLOR"))
+    const isColoured = !plain && stdio.stdout.isTerminal
     return {
       options,
-      style: plain || !stdio.stdout.isTerminal ? Style.none : Style.terminal,
+      isColoured,
+      style: isColoured ? Style.terminal : Style.none,
       noticeStyle: plain || !stdio.stderr.isTerminal ? Style.none : Style.terminal,
       width: stdio.stdout.columns,
       result: ({ json, text }) => stdio.stdout.write(`${options.json ? JSON.stringify(json()) : text()}\n`),

@@ -8,9 +8,9 @@ import * as Layer from "effect/Layer"
 import { root as commands } from "./commands/root.ts"
 import { Finished } from "./Exit.ts"
 import * as Stdio from "./Stdio.ts"
-import { version } from "./version.ts"
+import { packageVersion } from "../internal/packageVersion.ts"
 
-const cli = Command.run(commands, { name: "plinth", version, executable: "plinth" })
+const cli = Command.run(commands, { name: "plinth", version: packageVersion, executable: "plinth" })
 
 /**
  * Runs a command. `args` are in the order that `Argv.parse` puts them into, and were checked by it: what `@effect/cli`

@@ -9,7 +9,18 @@ export interface OptionSpec {
   readonly alias?: string
   /** What its value is; help shows it as the placeholder. Numbers and durations are checked. */
   readonly value?:
-    "url" | "file" | "directory" | "number" | "duration" | "id" | "name" | "method" | "tier" | "format" | "severity"
+    | "url"
+    | "file"
+    | "directory"
+    | "number"
+    | "duration"
+    | "id"
+    | "name"
+    | "method"
+    | "kind"
+    | "tier"
+    | "format"
+    | "severity"
   /** The only values that are allowed. */
   readonly choices?: ReadonlyArray<string>
   readonly repeatable?: boolean

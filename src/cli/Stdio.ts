@@ -31,6 +31,7 @@ export class Stdio extends Context.Tag("plinth/cli/Stdio")<
   Stdio,
   {
     readonly stdin: {
+      readonly text: Stream.Stream<string>
       readonly lines: Stream.Stream<string>
       /** Keys as they are pressed, where stdin is a terminal. */
       readonly keys: Stream.Stream<string>
@@ -52,7 +53,7 @@ export const layer: Layer.Layer<Stdio> = Layer.scoped(
   Effect.gen(function* () {
     const stdout = yield* channel(process.stdout)
     const stderr = yield* channel(process.stderr)
-    return { stdin: { lines, keys, isTerminal: process.stdin.isTTY === true }, stdout, stderr }
+    return { stdin: { text, lines, keys, isTerminal: process.stdin.isTTY === true }, stdout, stderr }
   })
 )
 
@@ -94,7 +95,9 @@ const input = Stream.orDie(
   )
 )
 
-const lines: Stream.Stream<string> = input.pipe(Stream.decodeText(), Stream.splitLines)
+const text: Stream.Stream<string> = Stream.decodeText(input)
+
+const lines: Stream.Stream<string> = Stream.splitLines(text)
 
 const keys: Stream.Stream<string> = Stream.unwrapScoped(
   Effect.as(

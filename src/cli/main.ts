@@ -5,7 +5,7 @@
  */
 import { parse } from "./Argv.ts"
 import { root } from "./specs/root.ts"
-import { version } from "./version.ts"
+import { packageVersion } from "../internal/packageVersion.ts"
 
 const width = Math.min(process.stdout.columns ?? 100, 120)
 
@@ -17,7 +17,7 @@ const request = parse(root, process.argv.slice(2))
 
 switch (request._tag) {
   case "Version":
-    process.stdout.write(`${version}\n`)
+    process.stdout.write(`${packageVersion}\n`)
     break
   case "Help": {
     const { help } = await import("./Help.ts")

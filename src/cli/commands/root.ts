@@ -3,7 +3,11 @@
  */
 import * as Command from "@effect/cli/Command"
 import * as spec from "../specs/root.ts"
+import { backup } from "./backup.ts"
 import { config } from "./config.ts"
+import { healthCheck } from "./healthCheck.ts"
+import { migrate } from "./migrate.ts"
+import { route } from "./route.ts"
 
 /**
  * @since 0.1.0
@@ -11,5 +15,5 @@ import { config } from "./config.ts"
  */
 export const root = Command.make("plinth").pipe(
   Command.withDescription(spec.root.summary),
-  Command.withSubcommands([config])
+  Command.withSubcommands([migrate, healthCheck, backup, config, route])
 )

@@ -2,7 +2,7 @@
  * `plinth backup`: the definition.
  */
 import type { CommandSpec } from "../Spec.ts"
-import { database, output, storage, yes } from "./common.ts"
+import { database, output, storage } from "./common.ts"
 
 const label = {
   name: "label",
@@ -68,7 +68,6 @@ export const restore = {
   options: {
     storage,
     into: { name: "into", value: "directory", description: "The data directory to make; required" },
-    yes,
     ...output
   },
   arguments: [label],

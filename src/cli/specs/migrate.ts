@@ -27,7 +27,7 @@ const outOfOrder = {
 const lockWait = {
   name: "lock-wait",
   value: "duration",
-  default: "1 minute",
+  default: "10m",
   description: "How long to wait for another process that migrates the same database"
 } as const
 
@@ -74,6 +74,11 @@ export const down = {
     steps: { name: "steps", value: "number", default: "1", description: "How many migrations to undo" },
     dryRun: { name: "dry-run", description: "Show what would be undone, and change nothing" },
     lockWait,
+    databaseName: {
+      name: "database-name",
+      value: "name",
+      description: "The name of the database; asked for where it is marked as production"
+    },
     yes
   },
   json: "plinth.migrate.down/1",
@@ -95,13 +100,18 @@ export const create = {
   summary: "Write an empty migration with the next number",
   options: {
     dir,
-    down: { name: "down", description: "Write a .down.sql beside it" },
-    repeatable: { name: "repeatable", description: "Write a repeatable migration (R__name.sql)" },
+    kind: {
+      name: "kind",
+      value: "kind",
+      choices: ["sql", "ts", "repeatable"],
+      default: "sql",
+      description: "SQL with a section for `down`, a TypeScript program, or SQL that runs again whenever it changes"
+    },
     ...output
   },
   arguments: [{ name: "name", description: "What it does, in a few words" }],
   json: "plinth.migrate.create/1",
-  examples: [{ command: 'plinth migrate create "add order notes" --down', does: "two files, numbered like the others" }]
+  examples: [{ command: 'plinth migrate create "add order notes"', does: "a file, numbered like the others" }]
 } as const satisfies CommandSpec
 
 export const migrate = {

@@ -1,0 +1,151 @@
+/**
+ * `plinth migrate`: what each command does.
+ */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Migrator from "../../Migrator.ts"
+import { onPrimary } from "../Clients.ts"
+import * as Confirm from "../Confirm.ts"
+import * as Durations from "../Durations.ts"
+import * as Exit from "../Exit.ts"
+import * as Failure from "../Failure.ts"
+import * as Format from "../Format.ts"
+import * as Mark from "../Mark.ts"
+import { narrate } from "../MigrationEvents.ts"
+import type { DatabaseOptions } from "../Options.ts"
+import { Output } from "../Output.ts"
+import * as Session from "../Session.ts"
+import * as common from "../specs/common.ts"
+import * as Variables from "../Variables.ts"
+import * as text from "./migrateText.ts"
+
+/** Which migrations of which database. */
+interface Input {
+  readonly database: DatabaseOptions
+  readonly dir: Option.Option<string>
+}
+
+/** Shows what `up` would do. */
+export const plan = (input: Input & { readonly exitCode: boolean }) =>
+  withMigrator(input, {}, (migrator) => showPlan(migrator.plan(), input.exitCode))
+
+/** Applies what is pending. */
+export const up = (
+  input: Input & {
+    readonly to: Option.Option<string>
+    readonly dryRun: boolean
+    readonly outOfOrder: boolean
+    readonly lockWait: Option.Option<string>
+  }
+) =>
+  withMigrator(input, runOptions(input), (migrator) =>
+    Effect.gen(function* () {
+      const to = Option.getOrUndefined(input.to)
+      if (input.dryRun) return yield* showPlan(migrator.plan({ direction: "up", to }), false)
+      const { result } = yield* Output
+      const done = yield* migrator.up({ to })
+      yield* result({ text: () => text.ran(done, "up"), json: () => text.ranJson(done, "up") })
+    })
+  )
+
+/** Takes migrations back, after a look at what is lost. */
+export const down = (
+  input: Input & {
+    readonly to: Option.Option<string>
+    readonly steps: Option.Option<number>
+    readonly dryRun: boolean
+    readonly lockWait: Option.Option<string>
+    readonly databaseName: Option.Option<string>
+    readonly yes: boolean
+  }
+) =>
+  withMigrator(input, runOptions(input), (migrator, database) =>
+    Effect.gen(function* () {
+      const { notice, noticeStyle, result } = yield* Output
+      if (Option.isSome(input.to) && Option.isSome(input.steps)) {
+        return yield* Exit.misused("--to and --steps say two different things", "Give one of them")
+      }
+      const range = { steps: Option.getOrUndefined(input.steps), to: Option.getOrUndefined(input.to) }
+      const planned = migrator.plan({ direction: "down", ...range })
+      if (input.dryRun) return yield* showPlan(planned, false)
+
+      const found = yield* planned
+      const [problem] = found.problems
+      if (problem !== undefined) return yield* problem
+      if (found.migrations.length > 0) {
+        yield* notice(text.plan(found, noticeStyle))
+        yield* Mark.confirmProduction(database.settings.primary.database, input.databaseName)
+        if (!(yield* Variables.flag(input.yes, common.yes))) {
+          yield* Confirm.yes(`Take back ${Format.plural(found.migrations.length, "migration")}?`)
+        }
+      }
+      const done = yield* migrator.down(range)
+      yield* result({ text: () => text.ran(done, "down"), json: () => text.ranJson(done, "down") })
+    })
+  )
+
+/** Shows where every migration stands. */
+export const status = (input: Input & { readonly exitCode: boolean }) =>
+  withMigrator(input, {}, (migrator) =>
+    Effect.gen(function* () {
+      const { result, style, width } = yield* Output
+      const found = yield* migrator.status
+      const columns = yield* width
+      yield* result({ text: () => text.status(found, style, columns), json: () => text.statusJson(found) })
+      if (input.exitCode) yield* Exit.finish(codeOf(found.problems, found.pending))
+    })
+  )
+
+/** Writes an empty migration. */
+export const create = (input: {
+  readonly dir: Option.Option<string>
+  readonly kind: "sql" | "ts" | "repeatable"
+  readonly name: string
+}) =>
+  Effect.gen(function* () {
+    const { result } = yield* Output
+    const folder = yield* Variables.text(input.dir, common.dir)
+    const file = yield* Migrator.create({ folder, name: input.name, kind: input.kind })
+    yield* result({ text: () => file, json: () => ({ schema: "plinth.migrate.create/1", file }) })
+  })
+
+const showPlan = <E, R>(planned: Effect.Effect<Migrator.Plan, E, R>, exitCode: boolean) =>
+  Effect.gen(function* () {
+    const { result, style } = yield* Output
+    const found = yield* planned
+    yield* result({ text: () => text.plan(found, style), json: () => text.planJson(found) })
+    if (exitCode) yield* Exit.finish(codeOf(found.problems, found.migrations.length))
+  })
+
+/** A refusal says more than that something is pending. */
+const codeOf = (problems: ReadonlyArray<Migrator.MigrationError>, pending: number): number =>
+  problems[0] !== undefined
+    ? Failure.codeOf(problems[0]._tag, problems[0].reason)
+    : pending > 0
+      ? Exit.findings
+      : Exit.done
+
+const runOptions = (input: {
+  readonly lockWait: Option.Option<string>
+  readonly outOfOrder?: boolean
+}): Pick<Migrator.MigratorOptions, "lockWait" | "outOfOrder"> => ({
+  lockWait: Option.getOrUndefined(Option.map(input.lockWait, Durations.fromText)),
+  outOfOrder: input.outOfOrder === true ? "apply" : "error"
+})
+
+const withMigrator = <A, E, R>(
+  input: Input,
+  options: Pick<Migrator.MigratorOptions, "lockWait" | "outOfOrder">,
+  use: (migrator: Migrator.Migrator["Type"], database: Session.Database) => Effect.Effect<A, E, R>
+) =>
+  Effect.gen(function* () {
+    const folder = yield* Variables.text(input.dir, common.dir)
+    const database = yield* Session.open(input.database, "embedded")
+    const onEvent = yield* narrate
+    return yield* onPrimary(
+      Effect.flatMap(Migrator.make({ ...options, source: Migrator.fromFolder(folder), onEvent }), (migrator) =>
+        use(migrator, database)
+      ),
+      database.settings
+    )
+  }).pipe(Effect.scoped)
