@@ -5,6 +5,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import { HealthMonitor } from "effect-plinth"
 import { EmbeddedPostgres } from "effect-plinth/embedded"
+import { appendFileSync, writeFileSync } from "node:fs"
 import { findingsOf, sessions, target, unknownsOf, until } from "./HealthMonitor/nodes.ts"
 
 type Options = Omit<Partial<HealthMonitor.Options>, "nodes">
@@ -262,6 +263,36 @@ layer(EmbeddedPostgres.layer({ replicas: 1, settings: small }), { excludeTestSer
         const report = yield* until(monitor, "role", evidence("role", /2 nodes accept writes: primary, replica-1/))
         assert.strictEqual(HealthMonitor.status(report), "critical")
         assert.match(finding(yield* monitor.check(), "replication")?.evidence ?? "", /does not follow the primary/)
+      })
+    )
+
+    it.scoped("sees the old primary follow the new one on the wrong timeline, where its reads are from the past", () =>
+      Effect.gen(function* () {
+        const { primary, url } = yield* cluster
+        const replica = yield* replicaOf
+        const monitor = yield* monitorOf()
+        // Written after the promotion of the test before: histories that no streaming brings together again.
+        yield* Effect.scoped(Effect.flatMap(sessions(url, 1), (sql) => sql`CREATE TABLE diverged (id int)`))
+        yield* primary.stop
+        const user = new URL(Redacted.value(url)).username
+        yield* Effect.sync(() => {
+          appendFileSync(
+            `${primary.dataDirectory}/postgresql.auto.conf`,
+            `primary_conninfo = 'host=127.0.0.1 port=${replica.port} user=${user}'\n`
+          )
+          writeFileSync(`${primary.dataDirectory}/standby.signal`, "")
+        })
+        yield* primary.start
+        const report = yield* until(monitor, "replication", evidence("replication", /on timeline 1, the primary on 2/))
+        assert.deepInclude(finding(report, "replication"), { severity: "critical", subject: "primary" })
+        const roles = yield* monitor.check({ ids: ["role"] })
+        assert.deepStrictEqual(
+          findingsOf(roles, "role").map(({ severity, subject }) => [severity, subject]),
+          [
+            ["warning", "primary"],
+            ["warning", "replica-1"]
+          ]
+        )
       })
     )
   }

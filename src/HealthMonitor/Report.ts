@@ -100,11 +100,7 @@ export const statusOf = (outcome: Outcome): Status => {
   return outcome.unknowns.length > 0 ? "unknown" : "ok"
 }
 
-/**
- * @since 0.1.0
- * @category status
- */
-export const rank: { readonly [S in Status]: number } = { ok: 0, unknown: 1, warning: 2, critical: 3 }
+const rank: { readonly [S in Status]: number } = { ok: 0, unknown: 1, warning: 2, critical: 3 }
 
 const severityRank = { warning: 0, critical: 1 } as const
 

@@ -118,22 +118,11 @@ export type ReplicationState = Data.TaggedEnum<{
 
 const State = Data.taggedEnum<ReplicationState>()
 
-export {
-  /**
-   * @since 0.1.0
-   * @category constructors
-   */
-  State
-}
-
 /**
  * With WAL to send, a walsender sends it at once. A receiver that is behind and has heard nothing for this long has a
  * dead link that TCP has not noticed; `wal_receiver_timeout` (60 s) would notice it later.
- *
- * @since 0.1.0
- * @category constants
  */
-export const silentLinkSeconds = 10
+const silentLinkSeconds = 10
 
 /**
  * The state of one standby.

@@ -1,46 +1,29 @@
 /**
- * Nodes for the monitor under test: each with one connection of its own, opened when it is first needed.
+ * Nodes for the monitor under test: each with one connection of its own, opened when it is first needed, as
+ * `Database.layer` makes them.
  */
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as PgClient from "@effect/sql-pg/PgClient"
+import { SqlClient } from "@effect/sql/SqlClient"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Redacted from "effect/Redacted"
+import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import type { HealthCheck } from "effect-plinth"
-import { HealthMonitor } from "effect-plinth"
-import { Pool } from "pg"
+import { Database, DatabaseConfig, HealthMonitor } from "effect-plinth"
 
 export const target = (
   name: string,
   role: HealthCheck.Target["role"],
   url: Redacted.Redacted
 ): Effect.Effect<HealthCheck.Target, never, Scope.Scope> =>
-  PgClient.fromPool({
-    acquire: Effect.acquireRelease(
-      Effect.sync(() => poolOf(url)),
-      (pool) => Effect.promise(() => end(pool))
-    )
-  }).pipe(
-    Effect.map((run) => ({ name, role, run })),
-    Effect.provide(Reactivity.layer),
-    Effect.orDie
-  )
-
-const poolOf = (url: Redacted.Redacted): Pool => {
-  const pool = new Pool({
-    connectionString: Redacted.value(url),
-    max: 1,
-    connectionTimeoutMillis: 1000,
-    application_name: "plinth health test"
-  })
-  pool.on("error", () => undefined)
-  return pool
-}
-
-/** A frozen server never says goodbye. */
-const end = (pool: Pool): Promise<void> =>
-  Promise.race([pool.end(), new Promise<void>((resolve) => setTimeout(resolve, 500).unref())])
+  Effect.gen(function* () {
+    const settings = yield* DatabaseConfig.make({ url, connectTimeout: "1 second" })
+    const context = yield* Layer.build(Database.layerNode(settings.primary, settings, { max: 1, lazy: true }))
+    return { name, role, run: Context.get(context, SqlClient) }
+  }).pipe(Effect.orDie)
 
 /** A client with a few connections, for making the situations. */
 export const sessions = (url: Redacted.Redacted, max = 3) =>

@@ -28,10 +28,9 @@ const Standby = Schema.Struct({
   replayedLsn: Schema.optional(Schema.BigIntFromSelf),
   replayPaused: Schema.Boolean,
   receiver: Schema.Union(
-    Schema.Struct({ _tag: Schema.Literal("None") }),
-    Schema.Struct({ _tag: Schema.Literal("Hidden"), user: Schema.String }),
-    Schema.Struct({
-      _tag: Schema.Literal("Running"),
+    Schema.TaggedStruct("None", {}),
+    Schema.TaggedStruct("Hidden", { user: Schema.String }),
+    Schema.TaggedStruct("Running", {
       status: Schema.String,
       silentSeconds: Schema.optional(Schema.Number)
     })

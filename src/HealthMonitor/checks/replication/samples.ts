@@ -82,7 +82,7 @@ export const readPrimary = Effect.fnUntraced(function* (node: Node) {
 })
 
 export const readStandby = Effect.fnUntraced(function* (node: Node) {
-  if (Either.isLeft(node.facts)) return yield* Effect.fail(node.facts.left)
+  if (Either.isLeft(node.facts)) return yield* node.facts.left
   const row = yield* one(StandbyRow, node, standbySql)
   const timelines = [row.receivedTimeline, row.recoveryTimeline].filter((timeline) => timeline !== null)
   return {
