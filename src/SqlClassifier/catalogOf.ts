@@ -68,6 +68,22 @@ const temporary: Verdict = { harm: "plan", why: "is temporary" }
 /** A standby can read it, but sees the values that the primary has reserved and not those it has given out. */
 const sequence: Verdict = { harm: "run", why: "is a sequence" }
 
+/** Types that SQL spells otherwise than the catalogue; only casts of the user's own make any of them harmful. */
+const spellings: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
+  ["bool", ["bool", "boolean"]],
+  ["int2", ["int2", "smallint"]],
+  ["int4", ["int4", "int", "integer"]],
+  ["int8", ["int8", "bigint"]],
+  ["float4", ["float4", "real", "float"]],
+  ["float8", ["float8", "double", "float"]],
+  ["numeric", ["numeric", "decimal", "dec"]],
+  ["bpchar", ["bpchar", "char", "character", "nchar", "national"]],
+  ["varchar", ["varchar", "char", "character", "nchar", "national"]],
+  ["varbit", ["varbit", "bit"]],
+  ["timestamptz", ["timestamptz", "timestamp"]],
+  ["timetz", ["timetz", "time"]]
+])
+
 const words = (list: string): ReadonlyArray<string> => list.split(" ")
 
 /** The search path knows a session's temporary schema by this name only. */
@@ -92,9 +108,9 @@ export const catalogOf = (snapshot: Snapshot, options: CatalogOptions): Catalog 
   }
   for (const { id, name } of snapshot.operators) addHarm(operators, name, graph.verdict(`o${id}`))
   for (const { id, name, schema } of snapshot.types) {
-    const verdict = graph.verdict(`t${id}`)
+    const verdict = graph.verdict(`n${id}`)
     functions.add(schema, name, verdict)
-    addHarm(types, name, verdict)
+    for (const spelling of spellings.get(name) ?? [name]) addHarm(types, spelling, verdict)
   }
   for (const { name, schema } of snapshot.systemRelations) relations.add(schema, name, harmless)
   for (const { id, name, schema } of snapshot.relations) {
@@ -158,9 +174,10 @@ const graphOf = (snapshot: Snapshot, allow: ReadonlySet<string>): HarmGraph => {
     output
   } of snapshot.types) {
     graph.describe(`t${id}`, `type ${name}`)
-    graph.describe(`v${id}`, `type ${name}`)
-    for (const used of [[input, base, element], casts, attributes, ...(constraints ?? [])]) graph.uses(`t${id}`, used)
+    // A value of the type is made (t) or shown (v), or the type is named (n), which is making one or casting to it.
+    for (const used of [[input, base, element], attributes, ...(constraints ?? [])]) graph.uses(`t${id}`, used)
     for (const used of [[output], conversions]) graph.uses(`v${id}`, used)
+    for (const used of [[`t${id}`], casts]) graph.uses(`n${id}`, used)
   }
   for (const { body, id } of snapshot.functions) {
     if (body === null) continue

@@ -71,6 +71,9 @@ class Walker {
   /** The path that `#path` read last. */
   #schema: string | undefined
   #name = ""
+  /** The name of the word at hand, made once: as a keyword it is looked up first. */
+  #wordName = ""
+  #wordIndex = -1
 
   constructor(sql: string, visitor: Visitor) {
     this.#sql = sql
@@ -308,6 +311,7 @@ class Walker {
     let inner: number = at.start
     if (state === at.item || state === at.itemOrQuery) inner = at.itemOrQuery
     else if (state === at.cteName) return this.#fail("a name was expected")
+    else if (syntax) inner = at.expression
     this.#outer.push(this.#frame)
     this.#frame = new Frame(inner, this.#ctes.length, bracket, syntax)
   }
@@ -330,7 +334,10 @@ class Walker {
   // --- words --------------------------------------------------------------------------------------------------------
 
   #word(token: Token): void {
-    const entry = keyword(nameOf(this.#sql, token))
+    const name = nameOf(this.#sql, token)
+    this.#wordName = name
+    this.#wordIndex = this.#index
+    const entry = keyword(name)
     const frame = this.#frame
     const { state } = frame
     if (state === at.cteName || state === at.cteHead || state === at.cteTail) {
@@ -396,7 +403,6 @@ class Walker {
       case role.update:
         if (this.#outer.length > 0 && !this.#canNameTable(next)) return false
         this.#verb("update")
-        frame.takesFrom = true
         this.#target()
         return true
       default:
@@ -499,9 +505,15 @@ class Walker {
         this.#index++
         if (frame.verb === "merge") frame.state = at.expression
         return true
+      case role.within:
+        if (!this.#isWord("group", next)) return false
+        this.#index += 2
+        return true
       case role.set:
-        if (!inFrom || frame.verb !== "update") return false
+        // Once: behind it the word is an alias like any other.
+        if (!inFrom || frame.verb !== "update" || frame.takesFrom) return false
         this.#index++
+        frame.takesFrom = true
         frame.state = at.expression
         return true
       case role.setOperation:
@@ -641,9 +653,12 @@ class Walker {
   #nameAt(index: number): string {
     const token = this.#tokens[index]
     if (token === undefined) return ""
-    const name = hasUnicodeEscapes(this.#sql, token)
-      ? nameOf(this.#sql, token, this.#escapeBehind(index))
-      : nameOf(this.#sql, token)
+    const name =
+      index === this.#wordIndex
+        ? this.#wordName
+        : hasUnicodeEscapes(this.#sql, token)
+          ? nameOf(this.#sql, token, this.#escapeBehind(index))
+          : nameOf(this.#sql, token)
     if (this.#visitor.wantsNames) this.#visitor.name(name)
     return name
   }

@@ -48,7 +48,9 @@ export const role = {
   construct: 24,
   /** A value without parentheses that may stand in FROM: `current_date`. */
   value: 25,
-  when: 26
+  when: 26,
+  /** `WITHIN GROUP (..)`: a GROUP that ends no FROM clause. */
+  within: 27
 } as const
 
 const keywords = new Map<string, number>()
@@ -93,6 +95,7 @@ define(
 )
 define(wordClass.reserved, role.clause, "fetch group having limit offset order returning where window")
 define(wordClass.reserved, role.when, "when")
+define(wordClass.any, role.within, "within")
 define(wordClass.reserved, role.setOperation, "except intersect union")
 define(wordClass.reserved, role.modifier, "lateral only")
 define(wordClass.column, role.callWithFrom, "extract overlay position substring trim")

@@ -18,11 +18,13 @@ export const isWord = (sql: string, token: Token | undefined, keyword: string): 
 
 /** Folds ASCII only, as the server does in a multi-byte encoding: `K` (the Kelvin sign) is no `k` to it. */
 export const foldCase = (text: string): string => {
+  let upper = false
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i)
-    if (code >= 65 && code <= 90) return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+    if (code >= 128) return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+    if (code >= 65 && code <= 90) upper = true
   }
-  return text
+  return upper ? text.toLowerCase() : text
 }
 
 /** The name that a `word` or `quoted` token stands for; `escape` is the character that a UESCAPE clause names. */
