@@ -281,7 +281,7 @@ const run =
         const { connection } = slot
         const send = (retry: boolean): void => {
           const pending = connection.unsafeRun(steps, options, (error, results) => {
-            if (error !== undefined && retry && isStalePlan(error.cause)) return send(false)
+            if (error !== undefined && retry && isStalePlan(error)) return send(false)
             core.release(slot)
             resume(error === undefined ? Effect.succeed(results) : Effect.fail(error))
           })
