@@ -3,7 +3,7 @@
  * that nothing of the original's (archiving, TLS files, ports, libraries) is touched or needed.
  */
 import * as FileSystem from "@effect/platform/FileSystem"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"

@@ -142,8 +142,7 @@ export const start = (
               })
           })
         ),
-      (launched, exit) =>
-        exit._tag === "Success" ? Effect.void : Effect.sync(() => ProcessTable.killTree(launched.pid))
+      (launched, exit) => (exit._tag === "Success" ? Effect.void : Effect.ignoreLogged(terminate(server, launched.pid)))
     )
   })
 
@@ -154,18 +153,21 @@ const awaitEnd = (pid: number, patience: Duration.DurationInput): Effect.Effect<
     Effect.map(() => !ProcessTable.isAlive(pid))
   )
 
-/** Fast shutdown: open transactions are rolled back. A server that does not obey within 10 s is killed. */
-export const stop = (server: Server): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
+const terminate = (server: Server, pid: number) =>
   Effect.gen(function* () {
-    const current = yield* PostmasterFile.running(server.dataDirectory)
-    if (Option.isNone(current)) return
-    const { pid } = current.value
     yield* Effect.sync(() => {
       ProcessTable.thawTree(pid)
       ProcessTable.signal(pid, "SIGINT")
     })
     if (!(yield* awaitEnd(pid, "10 seconds"))) yield* kill(server)
   })
+
+/** Fast shutdown: open transactions are rolled back. A server that does not obey within 10 s is killed. */
+export const stop = (server: Server): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
+  Effect.flatMap(
+    PostmasterFile.running(server.dataDirectory),
+    Option.match({ onNone: () => Effect.void, onSome: (file) => terminate(server, file.pid) })
+  )
 
 // The main shared memory goes with its last process, but the small System V segment that guards the data directory stays
 // in the kernel until the next start; a directory that is thrown away has none.

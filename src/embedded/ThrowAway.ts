@@ -1,7 +1,7 @@
 /**
  * A cluster that lives as long as its scope: copies of the template in a temporary directory, without fsync.
  */
-import * as FileSystem from "@effect/platform/FileSystem"
+import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"

@@ -6,7 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
-import { existsSync, statSync } from "node:fs"
+import { existsSync, readFileSync, statSync } from "node:fs"
 import { createServer } from "node:net"
 import { dirname } from "node:path"
 import { isAlive } from "../support/clusterProcess.ts"
@@ -33,6 +33,14 @@ const until = <E, R>(condition: Effect.Effect<boolean, E, R>) =>
 const count = (url: Redacted.Redacted, table: string) =>
   Effect.map(query<{ n: number }>(url, `select count(*)::int as n from ${table}`), ([row]) => row?.n)
 
+/** System V segments that these processes made (Linux): a line is key, id, permissions, size, creator, .. */
+const segmentsOf = (pids: ReadonlyArray<number>) =>
+  existsSync("/proc/sysvipc/shm")
+    ? readFileSync("/proc/sysvipc/shm", "utf8")
+        .split("\n")
+        .filter((line) => pids.includes(Number(line.trim().split(/\s+/)[4])))
+    : []
+
 const firstReplica = Effect.flatMap(EmbeddedPostgres.EmbeddedPostgres, (cluster) =>
   Effect.orDie(Effect.fromNullable(cluster.replicas[0]))
 )
@@ -55,12 +63,15 @@ describe("EmbeddedPostgres", () => {
           const cluster = yield* EmbeddedPostgres.make({ replicas: 2 })
           console.log(`    primary and 2 replicas ready in ${Math.round(performance.now() - started)} ms`)
           const found = yield* Effect.forEach([cluster.primary, ...cluster.replicas], (node) => node.pid)
+          // What a killed server cannot clean up is cleaned up for it.
+          yield* cluster.primary.kill
           return { directory: dirname(cluster.dataDirectory), pids: found.flatMap(Option.toArray) }
         })
       )
       assert.lengthOf(pids, 3)
       assert.deepStrictEqual(pids.filter(isAlive), [])
       assert.isFalse(existsSync(directory))
+      assert.deepStrictEqual(segmentsOf(pids), [])
     })
   )
 

@@ -1,6 +1,7 @@
 /**
  * Runs `holdCluster.ts` as a real process, so that tests can kill it, run it twice, or run it as another user.
  */
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { SpawnOptions } from "node:child_process"
@@ -22,6 +23,9 @@ export interface Options {
   readonly directory?: string
   readonly binaries?: string
 }
+
+/** It ended before it had a cluster; `message` is what it wrote on its standard error. */
+export class ClusterProcessError extends Data.TaggedError("ClusterProcessError")<{ readonly message: string }> {}
 
 const script = fileURLToPath(new URL("./holdCluster.ts", import.meta.url))
 const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -50,13 +54,13 @@ export const start = (options: Options, spawnOptions: SpawnOptions = {}, program
       })
   ).pipe(
     Effect.flatMap(({ child, ended, output }) =>
-      Effect.async<string, Error>((resume) => {
+      Effect.async<string, ClusterProcessError>((resume) => {
         const look = () => {
           if (output.stdout.includes("\n")) resume(Effect.succeed(output.stdout))
         }
         child.stdout?.on("data", look)
-        child.once("error", (error) => resume(Effect.fail(error)))
-        child.once("close", () => resume(Effect.fail(new Error(output.stderr))))
+        child.once("error", (error) => resume(Effect.fail(new ClusterProcessError({ message: error.message }))))
+        child.once("close", () => resume(Effect.fail(new ClusterProcessError({ message: output.stderr }))))
         look()
       }).pipe(
         Effect.flatMap(Schema.decode(Report)),

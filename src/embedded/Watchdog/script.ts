@@ -38,8 +38,19 @@ function table() {
 }
 const signal = (pid, name) => pid > 1 && attempt(() => process.kill(pid, name))
 
+// With all below them: initdb runs its server by a shell.
+function descendants(pids) {
+  const all = table()
+  const known = new Set(pids)
+  for (let size = -1; size !== known.size; ) {
+    size = known.size
+    for (const [pid, parent] of all) if (known.has(parent)) known.add(pid)
+  }
+  return all.filter(([pid]) => known.has(pid))
+}
+
 async function stop(pids) {
-  const family = () => table().filter(([pid, parent]) => pids.includes(pid) || pids.includes(parent))
+  const family = () => descendants(pids)
   const members = family()
   const alive = () => table().filter(([pid]) => members.some((member) => member[0] === pid))
   for (const [pid] of members) signal(pid, "SIGCONT")
