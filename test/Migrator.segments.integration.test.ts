@@ -171,7 +171,29 @@ describe("a migration with statements that cannot be in a transaction", () => {
     }).pipe(withDatabase)
   )
 
-  it.live("finalizes a detach that was interrupted, and takes databases for done that are there", () =>
+  it.live("finalizes a detach that timed out behind a reader", () =>
+    Effect.gen(function* () {
+      const { events, migrator, sql } = yield* harness(
+        {
+          "0001_p.sql":
+            "CREATE TABLE p (id int) PARTITION BY LIST (id); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);",
+          "0002_d.sql": "ALTER TABLE public.p DETACH PARTITION p1 CONCURRENTLY;"
+        },
+        { concurrentlyTimeout: "500 millis" }
+      )
+      yield* migrator.up({ to: "1" })
+      const error = yield* sql.withTransaction(Effect.zipRight(sql`SELECT * FROM p`, Effect.flip(migrator.up())))
+      assert.strictEqual(error.database?.reason, "StatementTimeout")
+      assert.deepStrictEqual(yield* sql`SELECT inhdetachpending AS pending FROM pg_inherits`, [{ pending: true }])
+      assert.deepStrictEqual(ids(yield* migrator.up()), ["0002"])
+      assert.deepStrictEqual(yield* sql`SELECT FROM pg_inherits`, [])
+      assert.deepInclude(events.filter(({ _tag }) => _tag === "Repaired")[0], {
+        description: "finalized the pending detach of p1"
+      })
+    }).pipe(withDatabase)
+  )
+
+  it.live("takes for done what was done when the run before was killed: a detach, a dropped database", () =>
     Effect.gen(function* () {
       const database = `plinth_made_${Date.now()}`
       const { events, migrator, sql } = yield* harness({

@@ -9,6 +9,7 @@ import type * as Scope from "effect/Scope"
 import * as ProcessIdentity from "../internal/node/ProcessIdentity.ts"
 import { packageVersion } from "../internal/packageVersion.ts"
 import * as PlinthSchema from "../internal/PlinthSchema.ts"
+import * as RetryPolicy from "../RetryPolicy.ts"
 import type { DownOptions, MigratorOptions, PlanOptions, UpOptions } from "./Options.ts"
 import type { MigrationEvent } from "./Event.ts"
 import { MigrationEvent as Events } from "./Event.ts"
@@ -74,6 +75,8 @@ export const makeEngine = (options: EngineOptions): Engine => {
     concurrentlyTimeout: Duration.decode(options.concurrentlyTimeout ?? "6 hours")
   }
 
+  const lockRetry = options.lockRetry ?? RetryPolicy.ddlLock
+
   /** The second connection of a run may be one more than the pool has. */
   const session = Effect.timeoutFail(options.session, {
     duration: sessionWait,
@@ -127,7 +130,7 @@ export const makeEngine = (options: EngineOptions): Engine => {
           application: options.application ?? "plinth",
           version: packageVersion
         })
-        return yield* body({ work, lock, history, limits, emit }, yield* look(work))
+        return yield* body({ work, lock, history, limits, lockRetry, emit }, yield* look(work))
       })
     )
 

@@ -6,7 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
-import * as RetryPolicy from "../RetryPolicy.ts"
+import type { RetryPolicy } from "../RetryPolicy.ts"
 import * as Blockers from "./Blockers.ts"
 import type { Blocker } from "./Event.ts"
 import { MigrationEvent } from "./Event.ts"
@@ -39,6 +39,7 @@ export interface Run {
   readonly lock: Lock
   readonly history: Writer
   readonly limits: Limits
+  readonly lockRetry: RetryPolicy
   readonly emit: (event: MigrationEvent) => Effect.Effect<void>
 }
 
@@ -101,7 +102,7 @@ const patiently = (task: Task, attempt: Effect.Effect<void, MigrationError>): Ef
           yield* task.run.emit(MigrationEvent.Retrying({ id: task.file.id, attempt: failed, blockers }))
         })
       ),
-      Effect.retry(RetryPolicy.ddlLock),
+      Effect.retry(task.run.lockRetry),
       Effect.catchIf(
         (error) => error.reason === "LockTimeout",
         (error) => Effect.flatMap(Ref.get(task.blockers), (blockers) => Failure.ofBlockers(error, blockers))

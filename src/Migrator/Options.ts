@@ -6,6 +6,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import type { RetryPolicy } from "../RetryPolicy.ts"
 import type { MigrationEvent } from "./Event.ts"
 import type { MigrationError } from "./MigrationError.ts"
 import type { Source } from "./Source.ts"
@@ -32,6 +33,8 @@ export interface MigratorOptions<R = never> {
    * @default 2 seconds
    */
   readonly lockTimeout?: Duration.DurationInput | undefined
+  /** How often, and after which pauses, it is tried again. @default `RetryPolicy.ddlLock`: ten times, two minutes in all */
+  readonly lockRetry?: RetryPolicy | undefined
   /** How long a statement may take; zero is no limit. @default 0 */
   readonly statementTimeout?: Duration.DurationInput | undefined
   /** How long a statement with CONCURRENTLY may take; it waits for all older transactions. @default 6 hours */
