@@ -397,3 +397,28 @@ const fragments =
 export const soup: fc.Arbitrary<string> = fc
   .array(fc.constantFrom(...fragments), { minLength: 1, maxLength: 12 })
   .map((parts) => parts.join(""))
+
+const words =
+  "from where group order limit for update of into as join on using set with recursive table values select insert delete " +
+  "merge distinct only lateral rows window within filter over union all returning when case end is not in and or like"
+
+/** Grammatical SQL with one to three of its tokens dropped, doubled, replaced or mixed with others. */
+export const mutatedSql: fc.Arbitrary<string> = fc
+  .tuple(
+    single,
+    fc.array(fc.tuple(fc.nat(), fc.nat(2), fc.constantFrom(...words.split(" "), ...fragments)), {
+      minLength: 1,
+      maxLength: 3
+    }),
+    fc.nat()
+  )
+  .map(([parts, mutations, seed]) => {
+    const tokens = [...parts]
+    for (const [position, kind, text] of mutations) {
+      const at = position % (tokens.length + 1)
+      if (kind === 0) tokens.splice(at, 1)
+      else if (kind === 1) tokens.splice(at, 0, text)
+      else tokens.splice(at, 1, text)
+    }
+    return render(tokens, seed)
+  })
