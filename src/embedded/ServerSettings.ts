@@ -38,7 +38,12 @@ const everywhere: Settings = {
   timezone: "UTC"
 }
 
-const throwAway: Settings = { fsync: "off", max_wal_size: "512MB" }
+const throwAway: Settings = {
+  fsync: "off",
+  max_wal_size: "512MB",
+  // New segments are holes until they are written.
+  wal_init_zero: "off"
+}
 
 /** What the servers of one cluster have in common. */
 export const common = (binaries: Binaries, durable: boolean, explicit: Settings): Settings => ({

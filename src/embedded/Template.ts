@@ -83,7 +83,7 @@ const recorded = [
 const key = (installation: Installation, settings: Settings.Settings): string => {
   const relevant = recorded.map((name) => [name, settings[name] ?? ""])
   const { account, binaries } = installation
-  const identity = JSON.stringify([1, binaries.version, account.uid, locale(binaries.major), relevant])
+  const identity = JSON.stringify([2, binaries.version, account.uid, locale(binaries.major), relevant])
   return `cluster-${binaries.versionNumber}-${createHash("sha256").update(identity).digest("hex").slice(0, 16)}`
 }
 
@@ -93,6 +93,25 @@ const countFiles = (dataDirectory: string) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) =>
     Effect.map(fs.readDirectory(dataDirectory, { recursive: true }), (names) => names.length)
   )
+
+// A WAL segment has 16 MB, and in a new cluster most of them are zeros: as a hole they cost no copy any time or space.
+const punchWal = (directory: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const segments = (yield* fs.readDirectory(directory)).filter((name) => /^[0-9A-F]{24}$/.test(name))
+    yield* Effect.forEach(
+      segments,
+      (name) =>
+        Effect.gen(function* () {
+          const path = join(directory, name)
+          const bytes = yield* fs.readFile(path)
+          const used = bytes.findLastIndex((byte) => byte !== 0) + 1
+          yield* fs.truncate(path, used)
+          yield* fs.truncate(path, bytes.length)
+        }),
+      { discard: true }
+    )
+  })
 
 const build = (
   installation: Installation,
@@ -121,6 +140,7 @@ const build = (
         applyDelay: Duration.zero
       })
     yield* Effect.ensuring(Server.startOnFreePort(server, configure), Effect.ignore(Server.stop(server)))
+    yield* punchWal(join(dataDirectory, "pg_wal"))
     yield* fs.writeFileString(join(building, fileCount), String(yield* countFiles(dataDirectory)))
     // Whoever comes second throws its own away.
     yield* Effect.unlessEffect(fs.rename(building, target), fs.exists(target))

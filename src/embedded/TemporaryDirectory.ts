@@ -3,10 +3,13 @@
  */
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
+import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
+import { statfsSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
@@ -41,22 +44,44 @@ export const make = (
     (path) => Effect.zipRight(remove(path), keepDirectory(watchdog, path))
   )
 
-/** The same below the first of the system's temporary directories that the account can enter. */
+const gigabyte = 1024 ** 3
+const memoryDirectory = "/dev/shm"
+const tmpfsMagic = 0x01021994
+
+// In memory a cluster of a primary and two replicas is copied, started and removed with a tenth of the system time
+// (0.07 s against 0.75 s per copy on ext4), and survives a crash no less, since it runs without fsync. Only where there is
+// plenty: containers get 64 MB of it, or a memory limit below its size.
+const hasPlentyOfMemory = Effect.try(() => {
+  const { bavail, bsize, type } = statfsSync(memoryDirectory)
+  return type === tmpfsMagic && bavail * bsize > 4 * gigabyte && process.availableMemory() > 4 * gigabyte
+}).pipe(Effect.orElseSucceed(() => false))
+
+const parents = Effect.gen(function* () {
+  const chosen = yield* Config.option(Config.nonEmptyString("TMPDIR")).pipe(
+    Effect.orElseSucceed(() => Option.none<string>())
+  )
+  const memory = (yield* hasPlentyOfMemory) ? [memoryDirectory] : []
+  return [...new Set([...Option.toArray(chosen), ...memory, tmpdir(), "/tmp", "/var/tmp"])]
+})
+
+/** The same for throw-away servers: in TMPDIR, else in memory, else in the first directory that the account can enter. */
 export const makeForServers = (
   watchdog: Watchdog,
   account: ServerAccount
-): Effect.Effect<string, EmbeddedPostgresError, FileSystem.FileSystem | Scope.Scope> => {
-  const parents = [...new Set([tmpdir(), "/tmp", "/var/tmp"])]
-  const unreachable = new EmbeddedPostgresError({
-    reason: "DirectoryUnreachable",
-    operation: "make a temporary directory",
-    description: `none of ${parents.join(", ")} can be written by us and entered by ${account.name}`
-  })
-  return Effect.filter(parents, (path) => Account.canEnter(account, path)).pipe(
-    Effect.filterOrFail((enterable) => enterable.length > 0),
-    Effect.flatMap((enterable) =>
-      Effect.firstSuccessOf(enterable.map((parent) => make(watchdog, parent, "plinth-pg")))
-    ),
-    Effect.mapError(() => unreachable)
+): Effect.Effect<string, EmbeddedPostgresError, FileSystem.FileSystem | Scope.Scope> =>
+  Effect.flatMap(parents, (paths) =>
+    Effect.filter(paths, (path) => Account.canEnter(account, path)).pipe(
+      Effect.filterOrFail((enterable) => enterable.length > 0),
+      Effect.flatMap((enterable) =>
+        Effect.firstSuccessOf(enterable.map((parent) => make(watchdog, parent, "plinth-pg")))
+      ),
+      Effect.mapError(
+        () =>
+          new EmbeddedPostgresError({
+            reason: "DirectoryUnreachable",
+            operation: "make a temporary directory",
+            description: `none of ${paths.join(", ")} can be written by us and entered by ${account.name}`
+          })
+      )
+    )
   )
-}
