@@ -40,16 +40,18 @@ export class CommandError extends Data.TaggedError("CommandError")<{
   readonly what: string
   /** Why, as a sentence without a full stop. */
   readonly why?: string | undefined
+  /** The lines of a file that it is about, with a caret under the place. */
+  readonly excerpt?: string | undefined
   /** What to do, as a sentence without a full stop. */
   readonly advice?: string | undefined
   readonly code: number
   readonly cause?: unknown
 }> {
   override get message(): string {
-    return [this.what, this.why, this.advice]
-      .filter((part) => part !== undefined)
-      .map((part) => sentence(part))
-      .join(" ")
+    const rest = [this.why, this.advice].filter((part) => part !== undefined).map(sentence)
+    return this.excerpt === undefined
+      ? [sentence(this.what), ...rest].join(" ")
+      : [this.what, this.excerpt, ...(rest.length === 0 ? [] : [rest.join(" ")])].join("\n")
   }
 }
 

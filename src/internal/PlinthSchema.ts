@@ -61,6 +61,22 @@ const versions: ReadonlyArray<Version> = [
         'The statement outside of a transaction that was started and not yet recorded as done'`,
       `COMMENT ON COLUMN plinth.migration.run IS 'Order in which migrations were last applied or reverted'`
     ]
+  },
+  {
+    version: 2,
+    compatibleFrom: 1,
+    statements: [
+      `CREATE TABLE plinth.environment (
+        singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+        environment text NOT NULL CHECK (environment IN ('production', 'development')),
+        system_identifier text,
+        database_oid oid NOT NULL,
+        marked_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+        marked_by text NOT NULL DEFAULT session_user
+      )`,
+      `COMMENT ON TABLE plinth.environment IS
+        'What this database is for. A mark whose identity is not the database''s own came with a dump or a copy'`
+    ]
   }
 ]
 

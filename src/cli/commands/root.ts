@@ -7,7 +7,9 @@ import { backup } from "./backup.ts"
 import { config } from "./config.ts"
 import { healthCheck } from "./healthCheck.ts"
 import { migrate } from "./migrate.ts"
+import { reset } from "./reset.ts"
 import { route } from "./route.ts"
+import { setup } from "./setup.ts"
 
 /**
  * @since 0.1.0
@@ -15,5 +17,5 @@ import { route } from "./route.ts"
  */
 export const root = Command.make("plinth").pipe(
   Command.withDescription(spec.root.summary),
-  Command.withSubcommands([migrate, healthCheck, backup, config, route])
+  Command.withSubcommands([setup, migrate, reset, healthCheck, backup, config, route])
 )

@@ -2,6 +2,13 @@
  * `plinth config`: the settings in force, and the mark of a database.
  */
 import * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as DatabaseConfig from "../../DatabaseConfig.ts"
+import { onPrimary } from "../Clients.ts"
+import * as Exit from "../Exit.ts"
+import * as Mark from "../Mark.ts"
+import * as PlinthSchema from "../PlinthSchema.ts"
 import type { DatabaseOptions } from "../Options.ts"
 import { Output } from "../Output.ts"
 import * as Session from "../Session.ts"
@@ -28,3 +35,38 @@ export const show = (input: { readonly database: DatabaseOptions }) =>
         )
     })
   })
+
+/** Stores what the database is for. */
+export const mark = (input: {
+  readonly database: DatabaseOptions
+  readonly environment: string
+  readonly databaseName: Option.Option<string>
+}) =>
+  Effect.gen(function* () {
+    const output = yield* Output
+    const environment = yield* Effect.mapError(Schema.decodeUnknown(Mark.Environment)(input.environment), () =>
+      Exit.misused(
+        `A database cannot be marked as "${input.environment}"`,
+        "Mark it as production, or as development to take the mark back"
+      )
+    )
+    const { settings } = yield* Session.open(input.database, "none")
+    const { database } = settings.primary
+    yield* onPrimary(
+      Effect.gen(function* () {
+        // Taking the mark back opens the way for everything that it holds up.
+        if (environment === "development") yield* Mark.confirmProduction(database, input.databaseName)
+        yield* PlinthSchema.install
+        yield* Mark.write(environment)
+      }),
+      settings
+    )
+    yield* output.result({
+      json: () => ({
+        schema: "plinth.config.mark/1",
+        database: DatabaseConfig.nodeName(settings.primary),
+        environment
+      }),
+      text: () => `${DatabaseConfig.nodeName(settings.primary)} is marked as ${environment}`
+    })
+  }).pipe(Effect.scoped)

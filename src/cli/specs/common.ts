@@ -87,3 +87,10 @@ export const yes = {
   variable: "PLINTH_YES",
   description: "Answer yes to every question; required where there is no terminal to ask on"
 } as const satisfies OptionSpec
+
+/** The answer where a name must be typed. */
+export const databaseName = {
+  name: "database-name",
+  value: "name",
+  description: "The name of the database: what would have to be typed, for use without a terminal"
+} as const satisfies OptionSpec

@@ -2,7 +2,7 @@
  * `plinth config`: the definition.
  */
 import type { CommandSpec } from "../Spec.ts"
-import { database, output, yes } from "./common.ts"
+import { database, databaseName, output } from "./common.ts"
 
 export const show = {
   name: "show",
@@ -17,7 +17,7 @@ export const mark = {
   description: [
     "The mark is stored in the database together with its identity (system identifier and oid), so that a clone of production is recognised as a clone."
   ],
-  options: { ...database, yes, ...output },
+  options: { ...database, databaseName, ...output },
   arguments: [{ name: "environment", description: "production, or development to take the mark back" }],
   json: "plinth.config.mark/1",
   examples: [{ command: "plinth config mark production", does: "`plinth reset` refuses this database from now on" }]

@@ -2,7 +2,7 @@
  * `plinth migrate`: the definition.
  */
 import type { CommandSpec, ExitSpec } from "../Spec.ts"
-import { database, dir, output, yes } from "./common.ts"
+import { database, databaseName, dir, output, yes } from "./common.ts"
 
 const exits: ReadonlyArray<ExitSpec> = [
   [1, "failed; what was done before it is said, and the next run goes on from there"],
@@ -74,11 +74,7 @@ export const down = {
     steps: { name: "steps", value: "number", default: "1", description: "How many migrations to undo" },
     dryRun: { name: "dry-run", description: "Show what would be undone, and change nothing" },
     lockWait,
-    databaseName: {
-      name: "database-name",
-      value: "name",
-      description: "The name of the database; asked for where it is marked as production"
-    },
+    databaseName,
     yes
   },
   json: "plinth.migrate.down/1",

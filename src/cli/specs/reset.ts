@@ -2,7 +2,7 @@
  * `plinth reset`: the definition.
  */
 import type { CommandSpec } from "../Spec.ts"
-import { database, dir, output, seeds, storage, yes } from "./common.ts"
+import { database, databaseName, dir, output, seeds, storage, yes } from "./common.ts"
 
 export const reset = {
   name: "reset",
@@ -18,11 +18,7 @@ export const reset = {
     seeds,
     storage,
     noBackup: { name: "no-backup", description: "Do not take a backup first" },
-    databaseName: {
-      name: "database-name",
-      value: "name",
-      description: "The name of the database that is to be lost: what would have to be typed, for use with --yes"
-    },
+    databaseName,
     allowRemote: { name: "allow-remote", description: "Allow a host that is not this machine" },
     force: { name: "force", description: "End the connections of others" },
     plan: { name: "plan", description: "Show what would be lost and done, and change nothing" },

@@ -2,7 +2,7 @@
  * `plinth setup`: the definition.
  */
 import type { CommandSpec } from "../Spec.ts"
-import { database, dir, output, seeds, yes } from "./common.ts"
+import { database, dir, output, seeds } from "./common.ts"
 
 export const setup = {
   name: "setup",
@@ -18,7 +18,6 @@ export const setup = {
     seed: { name: "seed", description: "Load the seeds" },
     seeds,
     plan: { name: "plan", description: "Show the steps, and change nothing" },
-    yes,
     ...output
   },
   json: "plinth.setup/1",
