@@ -31,6 +31,7 @@ export { exitCode, keyOf, status, statusOf, worstFirst } from "./HealthMonitor/R
 export type { Outcome, Report, ReportedFinding, Suppression } from "./HealthMonitor/Report.ts"
 export type { Selection } from "./HealthMonitor/Registry.ts"
 export { builtIn } from "./HealthMonitor/Registry.ts"
+export { migrationsBehind } from "./HealthMonitor/checks/migrationsBehind.ts"
 export * from "./HealthMonitor/RenderDocs.ts"
 export * from "./HealthMonitor/RenderJson.ts"
 export * from "./HealthMonitor/RenderNagios.ts"

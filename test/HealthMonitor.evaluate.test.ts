@@ -61,6 +61,7 @@ describe("blocking", () => {
     application: `app${pid}`,
     user: "app",
     state: "active",
+    statement: null,
     ...fields
   })
   const evaluate = (...rows: ReadonlyArray<ReturnType<typeof row>>) =>
@@ -104,6 +105,15 @@ describe("blocking", () => {
     const [finding] = evaluate(row(0, [], { application: "", state: null }), row(2, [0]))
     assert.deepInclude(finding, { subject: "a prepared transaction" })
     assert.match(finding?._tag === "Finding" ? finding.remediation : "", /ROLLBACK PREPARED/)
+  })
+
+  it("shows what a session does, and no values", () => {
+    const statement = "UPDATE accounts SET iban = 'DE02120300000000202051' WHERE id = 7"
+    const [finding] = evaluate(row(1, [], { statement, state: "idle in transaction" }), row(2, [1], { statement }))
+    const text = finding?._tag === "Finding" ? [finding.evidence, ...(finding.detail ?? [])].join("\n") : ""
+    assert.match(text, /app1 \(pid 1, idle in transaction after UPDATE accounts\) blocks/)
+    assert.match(text, /pid 2 \(app2, running UPDATE accounts\) waits/)
+    assert.notInclude(text, "DE02")
   })
 
   it("leaves short waits alone", () =>

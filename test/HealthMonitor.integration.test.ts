@@ -99,7 +99,7 @@ layer(TestDatabase.layer({ replicas: 1 }), { excludeTestServices: true, timeout:
         const waiting = yield* Effect.forkScoped(sql`SELECT FROM contended`)
         const report = yield* until(monitor, "blocking", found("blocking"))
         const [finding] = findingsOf(report, "blocking")
-        assert.match(finding?.evidence ?? "", /situation \(pid \d+, idle in transaction\) blocks 1 session/)
+        assert.match(finding?.evidence ?? "", /situation \(pid \d+, idle in transaction after [^)]*\) blocks 1 session/)
         assert.match(finding?.detail?.[0] ?? "", /waits \d+ s for AccessShareLock on public\.contended/)
         assert.match(finding?.remediation ?? "", /pg_terminate_backend/)
         yield* Fiber.interrupt(root)

@@ -3,6 +3,7 @@
  */
 import * as Schema from "effect/Schema"
 import { finding, grade, perNode } from "../../HealthCheck.ts"
+import { summary } from "../../SqlText.ts"
 
 const Row = Schema.Struct({
   pid: Schema.Int,
@@ -13,8 +14,10 @@ const Row = Schema.Struct({
   waitsFor: Schema.String,
   application: Schema.String,
   user: Schema.String,
-  /** Undefined where the user may not see it. */
-  state: Schema.NullOr(Schema.String)
+  /** NULL where the user may not see it. */
+  state: Schema.NullOr(Schema.String),
+  /** What it runs or has run last; only its summary is shown. */
+  statement: Schema.NullOr(Schema.String)
 })
 
 type Row = typeof Row.Type
@@ -56,6 +59,14 @@ export const trees = (rows: ReadonlyArray<Row>): ReadonlyArray<Tree> => {
 const nameOf = (row: Row): string => {
   if (row.pid === 0) return "a prepared transaction"
   return row.application === "" ? `user ${row.user}` : row.application
+}
+
+/** The operation and its tables; a statement's text may hold anybody's data. */
+const doing = ({ state, statement }: Row): string => {
+  const what = statement === null ? "" : summary(statement)
+  if (state === null) return ""
+  if (state === "active") return what === "" ? "" : `, running ${what}`
+  return `, ${state}${what === "" ? "" : ` after ${what}`}`
 }
 
 const longestWait = (tree: Tree): number =>
@@ -104,7 +115,8 @@ WITH waiting AS (
   WHERE blocker NOT IN (SELECT pid FROM waiting)
 )
 SELECT i.pid, i.blockers, i.seconds AS "waitSeconds", i.lock AS "waitsFor",
-       coalesce(a.application_name, '') AS "application", coalesce(a.usename::text, '') AS "user", a.state
+       coalesce(a.application_name, '') AS "application", coalesce(a.usename::text, '') AS "user", a.state,
+       CASE WHEN a.state IS NOT NULL THEN a.query END AS "statement"
 FROM involved AS i
 LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = i.pid`,
   evaluate: (rows, { wait }) =>
@@ -112,17 +124,16 @@ LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = i.pid`,
       const seconds = longestWait(tree)
       const severity = grade(seconds, wait)
       const { root, waiting } = tree
-      const doing = root.state === null ? "" : `, ${root.state}`
       return severity === undefined
         ? []
         : [
             finding({
               severity,
               subject: nameOf(root),
-              evidence: `${nameOf(root)} (pid ${root.pid}${doing}) blocks ${waiting.length} session${waiting.length === 1 ? "" : "s"}, the longest for ${Math.round(seconds)} s`,
+              evidence: `${nameOf(root)} (pid ${root.pid}${doing(root)}) blocks ${waiting.length} session${waiting.length === 1 ? "" : "s"}, the longest for ${Math.round(seconds)} s`,
               detail: waiting.map(
                 ({ depth, row }) =>
-                  `${"  ".repeat(depth)}pid ${row.pid} (${nameOf(row)}) waits ${Math.round(row.waitSeconds)} s for ${row.waitsFor}`
+                  `${"  ".repeat(depth)}pid ${row.pid} (${nameOf(row)}${doing(row)}) waits ${Math.round(row.waitSeconds)} s for ${row.waitsFor}`
               ),
               remediation: remediation(root)
             })

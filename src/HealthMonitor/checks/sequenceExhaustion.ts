@@ -33,15 +33,15 @@ export const sequenceExhaustion = perNode({
   // A user with pg_monitor alone sees last_value as NULL, like that of a sequence that was never used.
   sql: () => `
 WITH fed AS (
-  SELECT d.objid AS sequence, d.refobjid AS relation, d.refobjsubid AS number
-  FROM pg_catalog.pg_depend AS d
-  WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
-    AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
-  UNION
-  SELECT d.refobjid, a.adrelid, a.adnum
-  FROM pg_catalog.pg_depend AS d
-  JOIN pg_catalog.pg_attrdef AS a ON a.oid = d.objid
-  WHERE d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.refclassid = 'pg_catalog.pg_class'::regclass
+  SELECT s.seqrelid AS sequence, d.refobjid AS relation, d.refobjsubid AS number
+  FROM pg_catalog.pg_sequence AS s
+  JOIN pg_catalog.pg_depend AS d ON d.objid = s.seqrelid AND d.classid = 'pg_catalog.pg_class'::regclass
+  WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
+  UNION ALL
+  SELECT s.seqrelid, a.adrelid, a.adnum
+  FROM pg_catalog.pg_sequence AS s
+  JOIN pg_catalog.pg_depend AS d ON d.refobjid = s.seqrelid AND d.refclassid = 'pg_catalog.pg_class'::regclass
+  JOIN pg_catalog.pg_attrdef AS a ON a.oid = d.objid AND d.classid = 'pg_catalog.pg_attrdef'::regclass
 ), narrowest AS (
   SELECT DISTINCT ON (f.sequence) f.sequence, f.relation, c.attname, c.atttypid, c.atttypmod, r.highest
   FROM fed AS f
@@ -51,7 +51,7 @@ WITH fed AS (
     ON r.type = coalesce(nullif(t.typbasetype, 0), t.oid)
   ORDER BY f.sequence, r.highest
 ), ranges AS (
-  SELECT s.seqrelid, x.relation, x.attname, x.atttypid, x.atttypmod,
+  SELECT s.seqrelid, c.relname, c.relnamespace, x.relation, x.attname, x.atttypid, x.atttypmod,
          CASE WHEN s.seqincrement > 0 THEN s.seqmin ELSE s.seqmax END::numeric AS beginning,
          CASE WHEN s.seqincrement > 0 THEN least(s.seqmax, x.highest) ELSE greatest(s.seqmin, -x.highest - 1) END AS ending,
          has_sequence_privilege(s.seqrelid, 'SELECT, USAGE') AS readable
@@ -61,21 +61,21 @@ WITH fed AS (
   WHERE NOT s.seqcycle AND NOT pg_is_other_temp_schema(c.relnamespace)
 ), used AS (
   SELECT *, CASE WHEN readable THEN
-           100 * (pg_sequence_last_value(seqrelid) - beginning) / nullif(ending - beginning, 0) END AS percent
+           100 * (pg_sequence_last_value(seqrelid) - beginning) / nullif(ending - beginning, 0) END AS percent,
+         (count(*) FILTER (WHERE NOT readable) OVER ())::int AS unreadable
   FROM ranges
+), most AS (
+  SELECT * FROM used ORDER BY percent DESC NULLS LAST, seqrelid LIMIT 200
 )
-SELECT format('%I.%I', n.nspname, c.relname) AS "sequence",
+SELECT format('%I.%I', n.nspname, u.relname) AS "sequence",
        CASE WHEN u.relation IS NOT NULL THEN json_build_object(
          'table', (SELECT format('%I.%I', tn.nspname, t.relname) FROM pg_catalog.pg_class AS t
                    JOIN pg_catalog.pg_namespace AS tn ON tn.oid = t.relnamespace WHERE t.oid = u.relation),
          'name', quote_ident(u.attname), 'type', format_type(u.atttypid, u.atttypmod)) END AS "column",
-       u.percent::float8 AS "percent",
-       (count(*) FILTER (WHERE NOT u.readable) OVER ())::int AS "unreadable"
-FROM used AS u
-JOIN pg_catalog.pg_class AS c ON c.oid = u.seqrelid
-JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-ORDER BY u.percent DESC NULLS LAST, 1
-LIMIT 200`,
+       u.percent::float8 AS "percent", u.unreadable AS "unreadable"
+FROM most AS u
+JOIN pg_catalog.pg_namespace AS n ON n.oid = u.relnamespace
+ORDER BY u.percent DESC NULLS LAST, 1`,
   evaluate: (rows, { used }, { facts }) => {
     const hidden = rows[0]?.unreadable ?? 0
     const found = rows.flatMap((row) => {

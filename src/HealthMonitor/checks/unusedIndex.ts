@@ -45,21 +45,27 @@ SELECT (1000 * extract(epoch FROM coalesce(
  * something, that replication identifies rows by, or that belongs to a partitioned index is never a candidate.
  */
 const candidatesSql = `
-SELECT x.indexrelid::text AS "id", format('%I.%I', n.nspname, i.relname) AS "index",
+WITH largest AS (
+  SELECT x.indexrelid, x.indrelid, i.relname, i.relnamespace, i.relpages
+  FROM pg_catalog.pg_index AS x
+  JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
+  WHERE i.relkind = 'i' AND NOT i.relispartition AND x.indisvalid AND i.relpersistence <> 't'
+    AND NOT x.indisunique AND NOT x.indisexclusion AND NOT x.indisreplident
+    AND i.relnamespace <> ALL (ARRAY(SELECT oid FROM pg_catalog.pg_namespace
+                                     WHERE nspname IN ('pg_catalog', 'information_schema', 'pg_toast')))
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS c WHERE c.conindid = x.indexrelid)
+    AND coalesce(pg_stat_get_numscans(x.indexrelid), 0) = 0
+  ORDER BY i.relpages DESC, x.indexrelid
+  LIMIT 1000
+)
+SELECT l.indexrelid::text AS "id", format('%I.%I', n.nspname, l.relname) AS "index",
        format('%I.%I', tn.nspname, t.relname) AS "table",
-       i.relpages::float8 * current_setting('block_size')::float8 AS "bytes"
-FROM pg_catalog.pg_index AS x
-JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
-JOIN pg_catalog.pg_namespace AS n ON n.oid = i.relnamespace
-JOIN pg_catalog.pg_class AS t ON t.oid = x.indrelid
+       l.relpages::float8 * current_setting('block_size')::float8 AS "bytes"
+FROM largest AS l
+JOIN pg_catalog.pg_namespace AS n ON n.oid = l.relnamespace
+JOIN pg_catalog.pg_class AS t ON t.oid = l.indrelid
 JOIN pg_catalog.pg_namespace AS tn ON tn.oid = t.relnamespace
-WHERE i.relkind = 'i' AND NOT i.relispartition AND x.indisvalid
-  AND NOT x.indisunique AND NOT x.indisexclusion AND NOT x.indisreplident
-  AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND i.relpersistence <> 't'
-  AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS c WHERE c.conindid = x.indexrelid)
-  AND coalesce(pg_stat_get_numscans(x.indexrelid), 0) = 0
-ORDER BY i.relpages DESC, 1
-LIMIT 1000`
+ORDER BY l.relpages DESC, 2`
 
 /** The ids are digits, as the candidates' query wrote them. */
 const usedSql = (candidates: ReadonlyArray<typeof Index.Type>): string => `
