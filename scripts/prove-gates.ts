@@ -8,7 +8,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { dirname, join } from "node:path"
-import type { Gate } from "./gates.ts"
+import type { Gate, Proof } from "./gates.ts"
 import { gates } from "./gates.ts"
 import { mustRun, root, run } from "./run.ts"
 
@@ -31,12 +31,12 @@ const copy = Effect.gen(function* () {
   return directory
 })
 
-/** What the gate failed to see; nothing means that it is proved. */
-const prove = (gate: Gate) =>
+/** Whether the gate fails and names every violation. */
+const prove = (gate: Gate, { expects, plant }: Proof) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const directory = yield* copy
-    yield* Effect.forEach(Object.entries(gate.plant), ([file, content]) =>
+    yield* Effect.forEach(Object.entries(plant), ([file, content]) =>
       Effect.gen(function* () {
         const target = join(directory, file)
         if (typeof content === "string") {
@@ -51,9 +51,9 @@ const prove = (gate: Gate) =>
       })
     )
     const { exitCode, output } = yield* run(gate.command, { cwd: directory })
-    const missed = gate.expects.filter((expected) => !expected.test(output)).map(String)
+    const missed = expects.filter((expected) => !expected.test(output)).map(String)
     const proved = exitCode !== 0 && missed.length === 0
-    yield* Console.log(`${proved ? "proved" : "MISSED"}  ${gate.name} (${gate.expects.length} violations)`)
+    yield* Console.log(`${proved ? "proved" : "MISSED"}  ${gate.name} (${expects.length} violations)`)
     if (!proved) yield* Console.log(`exit code ${exitCode}, not seen: ${missed.join("  ")}\n${output.slice(-2000)}\n`)
     return proved
   }).pipe(Effect.scoped)
@@ -61,8 +61,9 @@ const prove = (gate: Gate) =>
 const proveAll = Effect.gen(function* () {
   const wanted = process.argv.slice(2)
   const chosen = wanted.length === 0 ? gates : gates.filter(({ name }) => wanted.includes(name))
-  const results = yield* Effect.forEach(chosen, prove)
-  if (results.length === 0 || results.includes(false)) return yield* Effect.fail("a gate let a violation through")
+  const results = yield* Effect.forEach(chosen, (gate) => Effect.forEach(gate.proofs, (proof) => prove(gate, proof)))
+  if (results.length === 0 || results.flat().includes(false))
+    return yield* Effect.fail("a gate let a violation through")
 })
 
 NodeRuntime.runMain(proveAll.pipe(Effect.provide(NodeContext.layer)))
