@@ -1,7 +1,7 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as NodeContext from "@effect/platform-node/NodeContext"
-import { assert, layer } from "@effect/vitest"
+import { assert, layer, vi } from "@effect/vitest"
 import type { Backup } from "effect-plinth"
 import { EmbeddedPostgres } from "effect-plinth/embedded"
 import * as Effect from "effect/Effect"
@@ -11,6 +11,9 @@ import * as Redacted from "effect/Redacted"
 import { execFileSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { service, rows, temporary } from "./support/backups.ts"
+
+// A restore or a dozen backups take long on a busy machine.
+vi.setConfig({ testTimeout: 120_000 })
 
 const cluster = Layer.merge(EmbeddedPostgres.layer({ replicas: 1 }), NodeContext.layer)
 
@@ -106,7 +109,7 @@ layer(cluster, { excludeTestServices: true })("Backup", (it) => {
       const manifest = yield* backup.create()
       assert.strictEqual(manifest.files.length, 3)
       assert.deepStrictEqual((yield* backup.verify("latest")).findings, [])
-      const restored = yield* backup.restore("latest", { directory: data })
+      const restored = yield* backup.restore("latest", { directory: data, sync: false })
       assert.strictEqual(restored.tablespaces[0]?.from, location)
       assert.strictEqual(path.dirname(path.dirname(restored.tablespaces[0]?.to ?? "")), data)
 
@@ -120,7 +123,7 @@ layer(cluster, { excludeTestServices: true })("Backup", (it) => {
       const second = yield* service(path.join(directory, "second"), { url: server.url })
       yield* second.create()
       assert.deepStrictEqual((yield* second.verify("latest")).findings, [])
-      yield* second.restore("latest", { directory: path.join(directory, "again") })
+      yield* second.restore("latest", { directory: path.join(directory, "again"), sync: false })
       const again = yield* EmbeddedPostgres.startExisting(path.join(directory, "again"))
       assert.deepStrictEqual(yield* rows(again.url, count), [{ rows: 5001 }])
     })
@@ -136,7 +139,7 @@ layer(cluster, { excludeTestServices: true })("Backup", (it) => {
       const manifest = yield* backup.create()
       assert.isTrue(manifest.server.inRecovery)
       assert.deepStrictEqual((yield* backup.verify("latest")).findings, [])
-      const restored = yield* backup.restore("latest", { directory: data })
+      const restored = yield* backup.restore("latest", { directory: data, sync: false })
       assert.include(restored.warnings.join(), "standby.signal was left out")
       const server = yield* EmbeddedPostgres.startExisting(data)
       assert.deepStrictEqual(yield* rows(server.url, fingerprint), yield* rows(url, fingerprint))
@@ -171,7 +174,7 @@ layer(cluster, { excludeTestServices: true })("Backup", (it) => {
         ["base.tar", "backup_manifest"]
       )
       assert.isTrue((yield* backup.verify("latest")).ok)
-      yield* backup.restore("latest", { directory: data })
+      yield* backup.restore("latest", { directory: data, sync: false })
       yield* EmbeddedPostgres.startExisting(data)
     })
   )
@@ -209,7 +212,7 @@ layer(cluster, { excludeTestServices: true })("Backup", (it) => {
       if (!existsSync(verifier)) return context.skip(`${verifier} is not installed`)
       const backup = yield* service(store, { url })
       yield* backup.create()
-      yield* backup.restore("latest", { directory: data })
+      yield* backup.restore("latest", { directory: data, sync: false })
       assert.include(execFileSync(verifier, [data], { encoding: "utf8" }), "backup successfully verified")
     })
   )
@@ -278,7 +281,7 @@ layer(cluster, { excludeTestServices: true })("Backup", (it) => {
       const backup = yield* service(store, { url })
       yield* backup.create()
       yield* fs.makeDirectory(data)
-      yield* backup.restore("latest", { directory: data })
+      yield* backup.restore("latest", { directory: data, sync: false })
       assert.isTrue(yield* fs.exists(path.join(data, "PG_VERSION")))
     })
   )

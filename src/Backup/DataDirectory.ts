@@ -81,25 +81,26 @@ export class DataDirectory {
     return this.files.includes(this.path.join(this.location.root, name))
   }
 
-  /** Everything is on the disk and belongs to its owner when this returns. */
-  get sync(): Effect.Effect<void, PlatformError> {
-    const { fs } = this
+  /** Gives everything to its owner. */
+  get own(): Effect.Effect<void, PlatformError> {
     const { owner } = this.location
-    const own = (path: string) => (owner === undefined ? Effect.void : fs.chown(path, owner.uid, owner.gid))
-    const syncFile = (path: string) =>
-      Effect.scoped(Effect.flatMap(fs.open(path, { flag: "r+" }), (file) => Effect.uninterruptible(file.sync)))
+    if (owner === undefined) return Effect.void
     return Effect.suspend(() =>
-      Effect.forEach(this.files, (file) => Effect.zipRight(own(file), syncFile(file)), {
+      Effect.forEach([...this.files, ...this.directories], (path) => this.fs.chown(path, owner.uid, owner.gid), {
         concurrency: syncConcurrency,
         discard: true
-      }).pipe(
-        Effect.zipRight(
-          Effect.forEach(
-            this.directories,
-            (directory) => Effect.zipRight(own(directory), Durable.syncDirectory(fs, directory)),
-            { concurrency: syncConcurrency, discard: true }
-          )
-        )
+      })
+    )
+  }
+
+  /** Everything is on the disk when this returns. */
+  get sync(): Effect.Effect<void, PlatformError> {
+    const syncFile = (path: string) =>
+      Effect.scoped(Effect.flatMap(this.fs.open(path, { flag: "r+" }), (file) => Effect.uninterruptible(file.sync)))
+    const options = { concurrency: syncConcurrency, discard: true } as const
+    return Effect.suspend(() => Effect.forEach(this.files, syncFile, options)).pipe(
+      Effect.zipRight(
+        Effect.suspend(() => Effect.forEach(this.directories, (path) => Durable.syncDirectory(this.fs, path), options))
       )
     )
   }

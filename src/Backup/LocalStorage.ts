@@ -110,6 +110,8 @@ export const make = (directory: string): Effect.Effect<BackupStorage, never, Fil
       const trash = name.endsWith(trashSuffix) ? from : from.slice(0, -partialSuffix.length) + trashSuffix
       return (from === trash ? Effect.void : fs.rename(from, trash)).pipe(
         Effect.zipRight(fs.remove(trash, { recursive: true, force: true })),
+        // Someone else removed it: what was asked for.
+        Effect.catchTag("SystemError", (error) => (error.reason === "NotFound" ? Effect.void : Effect.fail(error))),
         Effect.mapError(fromPlatform(from))
       )
     }

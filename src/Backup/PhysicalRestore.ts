@@ -48,9 +48,12 @@ export const restore = (
     )
     const directory = new DataDirectory(fs, path, { root: partial, finalRoot: target, owner: options.owner })
     const written = yield* Extraction.extract(backup, directory, onProgress)
-    const syncing = yield* Progress.start(onProgress, "sync", written.bytes)
-    yield* Effect.mapError(directory.sync, fromPlatform(partial))
-    yield* syncing.done
+    yield* Effect.mapError(directory.own, fromPlatform(partial))
+    if (options.sync !== false) {
+      const syncing = yield* Progress.start(onProgress, "sync", written.bytes)
+      yield* Effect.mapError(directory.sync, fromPlatform(partial))
+      yield* syncing.done
+    }
     yield* Effect.uninterruptible(
       fs.rename(partial, target).pipe(
         Effect.zipRight(Durable.syncDirectory(fs, parent)),
