@@ -190,7 +190,12 @@ describe("unused-index", () => {
 
   it("is unknown when a node that may use it could not be asked", () =>
     assert.deepStrictEqual(
-      severities(evaluate(node("p", 8, { candidates: [index] }), node("r", 9, { failure: "away" }))),
+      severities(
+        evaluate(
+          node("p", 8, { candidates: [index] }),
+          node("r", 9, { failure: { _tag: "NodeFailure", isAway: true, description: "away" } })
+        )
+      ),
       ["Unreachable"]
     ))
 

@@ -8,6 +8,7 @@ import type { DatabaseError } from "../../DatabaseError.ts"
 import { finding, grade, grantOf, overCluster, unknown, UnknownReason } from "../../HealthCheck.ts"
 import type { Measurement, Node, Result, Snapshot, Threshold } from "../../HealthCheck.ts"
 import * as ReplicationState from "../../NodeMonitor/ReplicationState.ts"
+import * as NodeFailure from "../NodeFailure.ts"
 import { readPrimary, readStandby } from "./replication/samples.ts"
 
 const Primary = Schema.Struct({
@@ -44,7 +45,7 @@ const Row = Schema.Struct({
   user: Schema.String,
   primary: Schema.optional(Primary),
   /** Or why there is none. */
-  standby: Schema.Union(Standby, Schema.String)
+  standby: Schema.Union(Standby, NodeFailure.NodeFailure)
 })
 
 type Row = typeof Row.Type
@@ -67,12 +68,15 @@ const read = (nodes: ReadonlyArray<Node>): Effect.Effect<ReadonlyArray<Row>, Dat
     return yield* Effect.forEach(
       standbys,
       (node) =>
-        Effect.map(Effect.merge(Effect.mapError(readStandby(node), (error) => error.description)), (standby): Row => ({
-          node: node.name,
-          user: Either.isRight(node.facts) ? node.facts.right.user : "",
-          primary,
-          standby
-        })),
+        Effect.map(
+          Effect.merge(Effect.mapError(readStandby(node), (error) => NodeFailure.fromError(node, error))),
+          (standby): Row => ({
+            node: node.name,
+            user: Either.isRight(node.facts) ? node.facts.right.user : "",
+            primary,
+            standby
+          })
+        ),
       { concurrency: "unbounded" }
     )
   })
@@ -158,7 +162,7 @@ const formatBytes = (bytes: bigint): string => {
 }
 
 const stateOf = (row: Row, earlier: ReadonlyArray<Snapshot<Row>>): ReplicationState.ReplicationState | undefined =>
-  typeof row.standby === "string"
+  "description" in row.standby
     ? undefined
     : ReplicationState.decide({ primary: row.primary, standby: row.standby, positions: positions(earlier) })
 
@@ -187,9 +191,7 @@ export const replication = overCluster({
   read,
   evaluate: (rows, { backlog, lag }, { earlier }) =>
     rows.flatMap((row) => {
-      if (typeof row.standby === "string") {
-        return [unknown(UnknownReason.Unreachable({ node: row.node, description: row.standby }), row.node)]
-      }
+      if ("description" in row.standby) return [unknown(NodeFailure.toUnknown(row.node, row.standby), row.node)]
       const state = stateOf(row, earlier)
       return state === undefined ? [] : judge(row, state, lag, backlog)
     }),

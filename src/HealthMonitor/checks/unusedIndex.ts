@@ -6,8 +6,10 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import * as DatabaseErrors from "../../DatabaseError.ts"
+import type { DatabaseError } from "../../DatabaseError.ts"
 import { finding, overCluster, unknown, UnknownReason } from "../../HealthCheck.ts"
 import type { Node, Threshold } from "../../HealthCheck.ts"
+import * as NodeFailure from "../NodeFailure.ts"
 
 const Index = Schema.Struct({
   id: Schema.String,
@@ -22,7 +24,7 @@ const Row = Schema.Struct({
   /** The beginning of its statistics. */
   sinceMillis: Schema.Number,
   /** Why it could not be read, and so may have used them all. */
-  failure: Schema.optional(Schema.String),
+  failure: Schema.optional(NodeFailure.NodeFailure),
   /** Of the first node: the largest indexes that it has not used. */
   candidates: Schema.Array(Index),
   /** Of the other nodes: which of the candidates they have used. */
@@ -78,21 +80,21 @@ const decodeIds = Schema.decodeUnknown(Schema.Array(Schema.Struct({ id: Schema.S
 
 type Row = typeof Row.Type
 
-const blind = (node: Node, failure: string): Row => ({
+const blind = (node: Node, error: DatabaseError): Row => ({
   node: node.name,
   sinceMillis: 0,
   candidates: [],
   used: [],
-  failure
+  failure: NodeFailure.fromError(node, error)
 })
 
 /** One node's answer; one that cannot be read is an answer, too. */
 const ask = <E>(node: Node, what: Effect.Effect<Pick<Row, "candidates" | "used">, E>): Effect.Effect<Row> => {
-  if (Either.isLeft(node.facts)) return Effect.succeed(blind(node, node.facts.left.description))
+  if (Either.isLeft(node.facts)) return Effect.succeed(blind(node, node.facts.left))
   return Effect.gen(function* () {
     const [{ sinceMillis }] = yield* Effect.flatMap(node.query(sinceSql), decodeSince)
     return { node: node.name, sinceMillis, ...(yield* what) }
-  }).pipe(Effect.catchAll((error) => Effect.succeed(blind(node, DatabaseErrors.from(error).description))))
+  }).pipe(Effect.catchAll((error) => Effect.succeed(blind(node, DatabaseErrors.from(error)))))
 }
 
 const read = Effect.fnUntraced(function* (nodes: ReadonlyArray<Node>) {
@@ -148,10 +150,10 @@ export const unusedIndex = overCluster({
   },
   read,
   evaluate: (rows, { size, window }, { nowMillis }) => {
-    const failed = rows.find((row) => row.failure !== undefined)
+    const [failed] = rows.flatMap(({ failure, node }) => (failure === undefined ? [] : [{ node, failure }]))
     const unused = unusedOf(rows, size)
     if (failed !== undefined && (unused.length > 0 || rows.every((row) => row.failure !== undefined))) {
-      return [unknown(UnknownReason.Unreachable({ node: failed.node, description: failed.failure ?? "" }))]
+      return [unknown(NodeFailure.toUnknown(failed.node, failed.failure))]
     }
     if (unused.length === 0) return []
     const sinceMillis = Math.max(...rows.map((row) => row.sinceMillis))
