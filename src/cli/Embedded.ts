@@ -30,7 +30,7 @@ export const start = (
   options: EmbeddedPostgres.Options
 ): Effect.Effect<Embedded, EmbeddedPostgresError | DatabaseError | DatabaseConfig.DatabaseConfigError, Scope.Scope> =>
   Effect.gen(function* () {
-    const cluster = yield* EmbeddedPostgres.make({ directory, ...options })
+    const cluster = yield* EmbeddedPostgres.make(options)
     const administration = yield* DatabaseConfig.make({ url: cluster.url })
     yield* onPrimary(createDatabase, administration)
     return { cluster, url: inDatabase(cluster.url), replicaUrls: cluster.replicaUrls.map(inDatabase) }

@@ -81,7 +81,7 @@ const refuseFallback = (fallback: "embedded" | "none", given: Settings): Effect.
 
 /** The embedded cluster as a database to work on. Its code is loaded only here. */
 const embedded: Effect.Effect<Database, OpenError, Scope.Scope> = Effect.gen(function* () {
-  const { start } = yield* Effect.promise(() => import("./Embedded.ts"))
-  const { replicaUrls, url } = yield* start({})
+  const { directory, start } = yield* Effect.promise(() => import("./Embedded.ts"))
+  const { replicaUrls, url } = yield* start({ directory })
   return { settings: yield* DatabaseConfig.make({ url, replicaUrls }), isEmbedded: true }
 })

@@ -33,7 +33,7 @@ export class Stdio extends Context.Tag("plinth/cli/Stdio")<
     readonly stdin: {
       readonly text: Stream.Stream<string>
       readonly lines: Stream.Stream<string>
-      /** Keys as they are pressed, where stdin is a terminal. */
+      /** Keys as they are pressed on a terminal, or characters as they come. Ctrl-C is one of them there. */
       readonly keys: Stream.Stream<string>
       readonly isTerminal: boolean
     }
@@ -99,12 +99,14 @@ const text: Stream.Stream<string> = Stream.decodeText(input)
 
 const lines: Stream.Stream<string> = Stream.splitLines(text)
 
+const setRawMode = (isRaw: boolean): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (process.stdin.isTTY) process.stdin.setRawMode(isRaw)
+  })
+
 const keys: Stream.Stream<string> = Stream.unwrapScoped(
   Effect.as(
-    Effect.acquireRelease(
-      Effect.sync(() => process.stdin.setRawMode(true)),
-      () => Effect.sync(() => process.stdin.setRawMode(false))
-    ),
-    Stream.decodeText(input)
+    Effect.acquireRelease(setRawMode(true), () => setRawMode(false)),
+    Stream.mapConcat(text, (chunk) => [...chunk])
   )
 )

@@ -5,6 +5,7 @@ import * as Command from "@effect/cli/Command"
 import * as spec from "../specs/root.ts"
 import { backup } from "./backup.ts"
 import { config } from "./config.ts"
+import { dev } from "./dev.ts"
 import { healthCheck } from "./healthCheck.ts"
 import { migrate } from "./migrate.ts"
 import { reset } from "./reset.ts"
@@ -17,5 +18,5 @@ import { setup } from "./setup.ts"
  */
 export const root = Command.make("plinth").pipe(
   Command.withDescription(spec.root.summary),
-  Command.withSubcommands([setup, migrate, reset, healthCheck, backup, config, route])
+  Command.withSubcommands([setup, migrate, reset, healthCheck, backup, dev, config, route])
 )
