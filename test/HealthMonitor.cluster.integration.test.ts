@@ -46,7 +46,7 @@ const ok = (report: HealthMonitor.Report) => HealthMonitor.status(report) === "o
 const evidence = (check: string, pattern: RegExp) => (report: HealthMonitor.Report) =>
   pattern.test(finding(report, check)?.evidence ?? "")
 
-const small = { max_connections: "20", superuser_reserved_connections: "3", shared_buffers: "1MB", wal_keep_size: "0" }
+const small = { max_connections: "20", superuser_reserved_connections: "3", shared_buffers: "1MB" }
 
 layer(EmbeddedPostgres.layer({ replicas: 1, settings: small }), { excludeTestServices: true, timeout: "60 seconds" })(
   "the monitor of a cluster",
@@ -233,10 +233,17 @@ layer(EmbeddedPostgres.layer({ replicas: 1, settings: small }), { excludeTestSer
         const monitor = yield* monitorOf()
         yield* sql`SELECT pg_create_physical_replication_slot('held', true)`
         yield* sql`ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'`
+        yield* sql`ALTER SYSTEM SET wal_keep_size = 0`
         yield* sql`SELECT pg_reload_conf()`
         yield* sql`CREATE TABLE walled (id int)`
         yield* sql`INSERT INTO walled SELECT generate_series(1, 1000)`.pipe(
           Effect.zipRight(sql`SELECT pg_switch_wal()`),
+          // The slot is to lose its WAL, and the standby is not.
+          Effect.zipRight(
+            sql`SELECT FROM pg_stat_replication WHERE flush_lsn >= pg_current_wal_flush_lsn()`.pipe(
+              Effect.repeat({ until: (rows) => rows.length > 0 })
+            )
+          ),
           Effect.zipRight(sql`CHECKPOINT`),
           Effect.zipRight(sql`SELECT FROM pg_replication_slots WHERE wal_status = 'lost'`),
           Effect.repeat({ until: (rows) => rows.length > 0 })
@@ -251,6 +258,8 @@ layer(EmbeddedPostgres.layer({ replicas: 1, settings: small }), { excludeTestSer
         yield* standby`ALTER SYSTEM RESET primary_slot_name`
         yield* follow(standby, conninfo)
         yield* until(monitor, "replication", ok)
+        yield* sql`ALTER SYSTEM RESET wal_keep_size`
+        yield* sql`SELECT pg_reload_conf()`
       })
     )
 
