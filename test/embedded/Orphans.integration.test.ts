@@ -2,19 +2,14 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { existsSync, readdirSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { vi } from "vitest"
 import * as ClusterProcess from "../support/clusterProcess.ts"
+import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 
-// Each test starts several processes, and each of them compiles its program first.
+// Each test starts several processes with servers of their own, maybe on a busy machine.
 vi.setConfig({ testTimeout: 90_000 })
-
-const temporary = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "plinth-keep-"))),
-  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
-)
 
 /** What must be gone within 2 s of a kill; the answer is what is left. */
 const within2s = <A>(left: () => ReadonlyArray<A>) =>
@@ -56,10 +51,8 @@ describe("after kill -9 of the process that started it", () => {
 
   it.scopedLive("a cluster that is still being made leaves nothing in the cache or the temporary directory", () =>
     Effect.gen(function* () {
-      const cache = yield* temporary
-      const scratch = yield* temporary
-      chmodSync(cache, 0o755)
-      chmodSync(scratch, 0o755)
+      const cache = yield* temporaryDirectory()
+      const scratch = yield* temporaryDirectory()
       const env = { ...process.env, PLINTH_CACHE_DIR: cache, TMPDIR: scratch }
       const fiber = yield* Effect.fork(Effect.scoped(ClusterProcess.start({ replicas: 1 }, { env })))
       const building = () => readdirSync(cache).filter((name) => name.startsWith("building-"))
@@ -79,7 +72,7 @@ describe("after kill -9 of the process that started it", () => {
 
   it.scopedLive("a persistent cluster is stopped, kept, and free for the next", () =>
     Effect.gen(function* () {
-      const directory = join(yield* temporary, "cluster")
+      const directory = join(yield* temporaryDirectory(), "cluster")
       const first = yield* ClusterProcess.start({ directory, replicas: 1 })
       yield* first.kill
       const left = yield* within2s(() => [
@@ -97,7 +90,7 @@ describe("after kill -9 of the process that started it", () => {
 
   it.scopedLive("a persistent cluster that is still being made leaves neither lock nor half a cluster", () =>
     Effect.gen(function* () {
-      const directory = join(yield* temporary, "cluster")
+      const directory = join(yield* temporaryDirectory(), "cluster")
       const fiber = yield* Effect.fork(Effect.scoped(ClusterProcess.start({ directory })))
       const list = (path: string) => (existsSync(path) ? readdirSync(path) : [])
       const building = () => list(join(directory, "nodes"))
@@ -119,7 +112,7 @@ describe("after kill -9 of the process that started it", () => {
 
   it.scopedLive("a persistent cluster goes on for the other process that uses it", () =>
     Effect.gen(function* () {
-      const directory = join(yield* temporary, "cluster")
+      const directory = join(yield* temporaryDirectory(), "cluster")
       const owner = yield* ClusterProcess.start({ directory })
       const guest = yield* ClusterProcess.start({ directory })
       assert.deepStrictEqual(guest.pids, owner.pids)

@@ -7,11 +7,9 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import {
-  chmodSync,
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   readdirSync,
   realpathSync,
@@ -19,21 +17,11 @@ import {
   statSync,
   writeFileSync
 } from "node:fs"
-import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import * as ClusterProcess from "../support/clusterProcess.ts"
+import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 
 const slow = 90_000
-
-/** A new directory that the account of the servers can enter. */
-const temporary = Effect.acquireRelease(
-  Effect.sync(() => {
-    const path = mkdtempSync(join(tmpdir(), "plinth-keep-"))
-    chmodSync(path, 0o755)
-    return path
-  }),
-  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
-)
 
 const query = <A extends object>(url: Redacted.Redacted, statement: string) =>
   PgClient.PgClient.pipe(
@@ -52,7 +40,7 @@ describe("a persistent cluster", () => {
     "keeps its data, ports and password, asks for the password, and writes durably",
     () =>
       Effect.gen(function* () {
-        const directory = join(yield* temporary, "a", "cluster")
+        const directory = join(yield* temporaryDirectory(), "a", "cluster")
         const first = yield* Effect.scoped(
           Effect.gen(function* () {
             const cluster = yield* EmbeddedPostgres.make({ directory, replicas: 1 })
@@ -91,7 +79,7 @@ describe("a persistent cluster", () => {
     "is shared: who comes second joins, adds the replicas it needs, and the last to leave stops all",
     () =>
       Effect.gen(function* () {
-        const directory = join(yield* temporary, "cluster")
+        const directory = join(yield* temporaryDirectory(), "cluster")
         const owner = yield* ClusterProcess.start({ directory })
         const pids = yield* Effect.scoped(
           Effect.gen(function* () {
@@ -117,7 +105,7 @@ describe("a persistent cluster", () => {
     "says which process is in the way when it cannot be opened in time, and takes over from a dead one",
     () =>
       Effect.gen(function* () {
-        const directory = join(yield* temporary, "cluster")
+        const directory = join(yield* temporaryDirectory(), "cluster")
         yield* Effect.scoped(EmbeddedPostgres.make({ directory }))
         const start = readFileSync("/proc/self/stat", "latin1").split(") ")[1]?.split(" ")[19]
         writeFileSync(join(directory, "lock"), `${process.pid}_${start}_test`)
@@ -139,7 +127,7 @@ describe("a persistent cluster", () => {
 
   it.scopedLive("refuses data of another major version and names both", () =>
     Effect.gen(function* () {
-      const directory = join(yield* temporary, "cluster")
+      const directory = join(yield* temporaryDirectory(), "cluster")
       const version = yield* Effect.scoped(Effect.map(EmbeddedPostgres.make({ directory }), (c) => c.serverVersion))
       writeFileSync(join(directory, "nodes", "primary", "PG_VERSION"), "13\n")
       const error = yield* Effect.flip(Effect.scoped(EmbeddedPostgres.make({ directory })))
@@ -151,7 +139,7 @@ describe("a persistent cluster", () => {
 
   it.scopedLive("refuses a directory that holds other things", () =>
     Effect.gen(function* () {
-      const directory = yield* temporary
+      const directory = yield* temporaryDirectory()
       writeFileSync(join(directory, "thesis.txt"), "")
       const error = yield* Effect.flip(Effect.scoped(EmbeddedPostgres.make({ directory })))
       assert.strictEqual(error.reason, "DirectoryForeign")
@@ -163,7 +151,7 @@ describe("a persistent cluster", () => {
     "remembers a failover: the promoted node is the primary, the old one its standby",
     () =>
       Effect.gen(function* () {
-        const directory = join(yield* temporary, "cluster")
+        const directory = join(yield* temporaryDirectory(), "cluster")
         yield* Effect.scoped(
           Effect.gen(function* () {
             const { primary, replicas } = yield* EmbeddedPostgres.make({ directory, replicas: 1 })
@@ -191,7 +179,7 @@ describe("a persistent cluster", () => {
     "stops what it had started when it is interrupted on the way",
     () =>
       Effect.gen(function* () {
-        const directory = join(yield* temporary, "cluster")
+        const directory = join(yield* temporaryDirectory(), "cluster")
         yield* Effect.scoped(EmbeddedPostgres.make({ directory }))
         const file = join(directory, "nodes", "primary", "postmaster.pid")
         const fiber = yield* Effect.fork(Effect.scoped(EmbeddedPostgres.make({ directory, replicas: 2 })))
@@ -211,7 +199,7 @@ describe("a persistent cluster", () => {
     "works for root in a directory that no other account can enter",
     () =>
       Effect.gen(function* () {
-        const home = join(yield* temporary, "home")
+        const home = join(yield* temporaryDirectory(), "home")
         mkdirSync(home, { mode: 0o700 })
         const directory = join(home, ".plinth", "postgres")
         yield* Effect.scoped(

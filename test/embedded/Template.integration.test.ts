@@ -1,12 +1,11 @@
-import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { readdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import * as EmbeddedPostgres from "../../src/embedded/EmbeddedPostgres.ts"
+import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { vi } from "vitest"
 
 // Several clusters are started one after the other, maybe on a busy machine.
@@ -14,15 +13,10 @@ vi.setConfig({ testTimeout: 90_000 })
 
 /** Runs with a cache of its own, so that the machine's is neither used nor hurt. */
 const withCache = <A, E, R>(use: (cache: string) => Effect.Effect<A, E, R>) =>
-  Effect.acquireUseRelease(
-    Effect.sync(() => {
-      const cache = mkdtempSync(join(tmpdir(), "plinth-cache-"))
-      chmodSync(cache, 0o755)
-      return cache
-    }),
-    (cache) => use(cache).pipe(Effect.withConfigProvider(provider(cache))),
-    (cache) => Effect.sync(() => rmSync(cache, { recursive: true, force: true }))
-  ).pipe(Effect.provide(NodeFileSystem.layer))
+  temporaryDirectory().pipe(
+    Effect.flatMap((cache) => Effect.withConfigProvider(use(cache), provider(cache))),
+    Effect.scoped
+  )
 
 const provider = (cache: string) =>
   ConfigProvider.orElse(ConfigProvider.fromMap(new Map([["PLINTH_CACHE_DIR", cache]])), () => ConfigProvider.fromEnv())
