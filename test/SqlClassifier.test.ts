@@ -6,7 +6,9 @@ import { mutatedSql, soup, sql as anySql } from "./SqlClassifier/grammar.ts"
 import { truthOf } from "./SqlClassifier/tree.ts"
 
 const long = process.env["PLINTH_TEST_LONG"] === "1"
-const sized = (runs: number) => ({ numRuns: long ? runs * 50 : runs, ...(long ? {} : { seed: 20_251_122 }) })
+/** For properties: the long run takes minutes. */
+const patience = { timeout: long ? 900_000 : 60_000 }
+const sized = (runs: number) => ({ numRuns: long ? runs * 20 : runs, ...(long ? {} : { seed: 20_251_122 }) })
 
 const classOf = (sql: string) => SqlClassifier.classify(sql, SqlClassifier.builtin).class
 
@@ -14,7 +16,7 @@ const classOf = (sql: string) => SqlClassifier.classify(sql, SqlClassifier.built
 const writes = refused.filter((sql) => classOf(sql) === "write")
 
 describe("SqlClassifier", () => {
-  it("calls a statement a write exactly where its syntax tree holds one", () => {
+  it("calls a statement a write exactly where its syntax tree holds one", patience, () => {
     let compared = 0
     fc.assert(
       fc.property(anySql, (sql) => {
@@ -29,7 +31,7 @@ describe("SqlClassifier", () => {
     assert.isAbove(compared, 1200)
   })
 
-  it("judges any text without throwing, and none a read that PostgreSQL parses as a write", () => {
+  it("judges any text without throwing, and none a read that PostgreSQL parses as a write", patience, () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), soup, mutatedSql), (text) => {
         const { class: found, reason } = SqlClassifier.classify(text, SqlClassifier.builtin)

@@ -6,7 +6,9 @@ import { scripts, soup, sql as anySql } from "./SqlClassifier/grammar.ts"
 import { truthOf } from "./SqlClassifier/tree.ts"
 
 const long = process.env["PLINTH_TEST_LONG"] === "1"
-const sized = (runs: number) => ({ numRuns: long ? runs * 50 : runs, ...(long ? {} : { seed: 20_251_122 }) })
+/** For properties: the long run takes minutes. */
+const patience = { timeout: long ? 900_000 : 60_000 }
+const sized = (runs: number) => ({ numRuns: long ? runs * 20 : runs, ...(long ? {} : { seed: 20_251_122 }) })
 
 const texts = (sql: string): ReadonlyArray<string> => SqlText.statements(sql).map(({ text }) => text)
 const cut = (sql: string): ReadonlyArray<string> =>
@@ -55,7 +57,7 @@ describe("SqlText", () => {
       assert.deepStrictEqual(cut(sql), tokens)
     })
 
-    it("agrees with PostgreSQL's lexer on every token, whatever the text", () => {
+    it("agrees with PostgreSQL's lexer on every token, whatever the text", patience, () => {
       let compared = 0
       fc.assert(
         fc.property(fc.oneof(soup, { weight: 1, arbitrary: anySql }), (sql) => {
@@ -75,7 +77,7 @@ describe("SqlText", () => {
       assert.isAbove(compared, 1000)
     })
 
-    it("gives back every character of any text that is not white space", () => {
+    it("gives back every character of any text that is not white space", patience, () => {
       fc.assert(
         fc.property(fc.oneof(fc.string(), soup), (sql) => {
           let end = 0
@@ -112,7 +114,7 @@ describe("SqlText", () => {
       assert.deepStrictEqual(texts(sql), expected)
     })
 
-    it("finds the same boundaries as PostgreSQL's parser", () => {
+    it("finds the same boundaries as PostgreSQL's parser", patience, () => {
       let compared = 0
       fc.assert(
         fc.property(fc.oneof({ weight: 3, arbitrary: scripts }, { weight: 1, arbitrary: anySql }), (sql) => {
@@ -204,7 +206,7 @@ describe("SqlText", () => {
       assert.notStrictEqual(SqlText.normalize(one), SqlText.normalize(other))
     })
 
-    it("means the same to PostgreSQL as the text it was made of", () => {
+    it("means the same to PostgreSQL as the text it was made of", patience, () => {
       fc.assert(
         fc.property(anySql, (sql) => {
           const truth = truthOf(sql)
@@ -219,7 +221,7 @@ describe("SqlText", () => {
   })
 
   describe("tables", () => {
-    it("names exactly the relations of the syntax tree that no CTE shadows", () => {
+    it("names exactly the relations of the syntax tree that no CTE shadows", patience, () => {
       let compared = 0
       fc.assert(
         fc.property(anySql, (sql) => {
