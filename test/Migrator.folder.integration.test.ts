@@ -25,7 +25,7 @@ const folder = (files: Readonly<Record<string, string>>) =>
 const program = `
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
-import * as Migration from "effect-plinth/Migrator/Migration"
+import { Migration } from "effect-plinth/Migrator"
 
 const table: string = "made"
 

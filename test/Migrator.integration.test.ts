@@ -69,7 +69,7 @@ describe("Migrator.up", () => {
             yield* sql`CREATE TABLE made (id int)`
             yield* sql.withTransaction(sql`INSERT INTO made VALUES (1)`)
             seen.push(...(yield* sql`SELECT id FROM made`))
-            if (broken) yield* Effect.fail(new Error("on purpose"))
+            if (broken) yield* Effect.fail("on purpose")
           }),
           down: Effect.flatMap(SqlClient.SqlClient, (sql) => sql`DROP TABLE made`)
         })

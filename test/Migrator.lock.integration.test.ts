@@ -138,7 +138,13 @@ describe("a statement that needs a lock", () => {
         yield* migrator.up({ to: "1" })
         const release = yield* Deferred.make<void>()
         const open = yield* Effect.fork(
-          sql.withTransaction(Effect.zipRight(sql`SELECT count(*) FROM t`, Deferred.await(release)))
+          sql.withTransaction(
+            Effect.all([
+              sql`SET LOCAL application_name = 'report'`,
+              sql`SELECT count(*) FROM t`,
+              Deferred.await(release)
+            ])
+          )
         )
         yield* until(sql, "state = 'idle in transaction' AND query LIKE 'SELECT count%'")
         const run = yield* Effect.fork(migrator.up())
@@ -157,7 +163,7 @@ describe("a statement that needs a lock", () => {
         const retrying = events.find((event) => event._tag === "Retrying")
         const [blocker] = retrying?._tag === "Retrying" ? retrying.blockers : []
         assert.deepInclude(blocker, {
-          application: "test",
+          application: "report",
           state: "idle in transaction",
           query: "SELECT count(*) FROM t"
         })

@@ -181,7 +181,7 @@ const readSql = Effect.fnUntraced(function* (entry: Entry, beside: Entry | undef
  * The tokens that run when a text is applied. The way down is not among them: correcting it does not change what was
  * applied.
  */
-export const semanticText = (text: string): string => SqlText.normalize(text.slice(0, Directives.downSection(text)))
+const semanticText = (text: string): string => SqlText.normalize(text.slice(0, Directives.downSection(text)))
 
 /** Any edit of a program counts, since its meaning cannot be seen. Its down is known once it is imported. */
 const readCode = ({ load, name, path, text }: Entry): Effect.Effect<MigrationFile> => {

@@ -1,7 +1,6 @@
 /**
  * Migrators over a database of their own, each with its own connections, as if it were another process.
  */
-import * as PgClient from "@effect/sql-pg/PgClient"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -9,20 +8,15 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { Migrator } from "effect-plinth"
 import { TestDatabase } from "effect-plinth/testing"
+import { clientAt } from "./clients.ts"
 
 export type Files = Readonly<Record<string, string | Migrator.Migration.Migration>>
-
-export interface Harness {
-  readonly migrator: Migrator.Migrator["Type"]
-  readonly sql: SqlClient.SqlClient
-  readonly events: ReadonlyArray<Migrator.MigrationEvent>
-}
 
 /** A migrator of these files on the test's database; its connections are closed with the scope. */
 export const harness = (files: Files, options: Partial<Migrator.MigratorOptions> = {}) =>
   Effect.gen(function* () {
     const { url } = yield* TestDatabase.TestDatabase
-    const client = PgClient.layer({ url, maxConnections: 4, applicationName: "test" })
+    const client = clientAt(url, 4)
     const events: Array<Migrator.MigrationEvent> = []
     const layer = Migrator.layer({
       source: Migrator.fromRecord(files),
