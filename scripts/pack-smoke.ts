@@ -52,6 +52,8 @@ const smoke = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const manifest = yield* Schema.decode(Manifest)(yield* fs.readFileString(join(root, "package.json")))
   const project = yield* fs.makeTempDirectoryScoped({ prefix: "plinth-smoke-" })
+  // Under root the embedded server has another account, and it lives in the project.
+  yield* fs.chmod(project, 0o755)
   const inProject = { cwd: project }
   const install = (...packages: ReadonlyArray<string>) =>
     mustRun(
@@ -109,6 +111,8 @@ const smoke = Effect.gen(function* () {
   const optional = Object.keys(Record.filter(manifest.peerDependenciesMeta, (meta) => meta.optional))
   yield* install(...optional.map((name) => `${name}@${manifest.peerDependencies[name] ?? "latest"}`))
   yield* use("with the optional peers", entries)
+  const health = yield* mustRun(["npx", "--no-install", "plinth", "health-check", "--embedded"], inProject)
+  yield* Console.log(`ran plinth health-check --embedded: ${health.split("\n").at(-1)}`)
 
   yield* fs.writeFileString(join(project, "inside.js"), `await import("${manifest.name}/internal/pg/anything")\n`)
   const inside = yield* run(["node", "inside.js"], inProject)
