@@ -5,8 +5,8 @@
  */
 import * as Predicate from "effect/Predicate"
 import type { CustomTypesConfig, QueryResult } from "pg"
-import { makeResult, prepareValue, writerOf } from "./driver.ts"
-import type { ResultBuilder, Submittable, Writer } from "./driver.ts"
+import { makeResult, prepareValue } from "./driver.ts"
+import type { Collector, ResultBuilder, Submittable, Writer } from "./driver.ts"
 
 /** How values become JavaScript, by type OID. */
 export type TypeParsers = CustomTypesConfig
@@ -96,38 +96,39 @@ export class Exchange implements Submittable {
   private current: (ResultBuilder & { suspended?: boolean }) | undefined
   private index = 0
   private readonly parsed: Array<string> = []
-  private writer: Writer | undefined
+  private readonly collector: Collector
   readonly steps: ReadonlyArray<Step>
   private readonly cache: StatementCache | undefined
   private readonly types: TypeParsers | undefined
 
-  constructor(steps: ReadonlyArray<Step>, cache: StatementCache | undefined, types: TypeParsers | undefined) {
+  constructor(
+    collector: Collector,
+    steps: ReadonlyArray<Step>,
+    cache: StatementCache | undefined,
+    types: TypeParsers | undefined
+  ) {
+    this.collector = collector
     this.steps = steps
     this.cache = cache
     this.types = types
   }
 
-  submit(connection: Parameters<Submittable["submit"]>[0]): Error | null {
-    const writer = writerOf(connection)
-    this.writer = writer
+  submit(): null {
+    const { collector } = this
     this.sent = true
-    writer.stream.cork()
-    try {
-      const [first] = this.steps
-      if (this.steps.length === 1 && first !== undefined && !isPortalStep(first) && first.protocol === "simple") {
-        writer.query(first.text)
-      } else {
-        for (const step of this.steps) this.write(writer, step)
-        writer.sync()
+    const [first] = this.steps
+    if (this.steps.length === 1 && first !== undefined && !isPortalStep(first) && first.protocol === "simple") {
+      collector.query(first.text)
+    } else {
+      try {
+        for (const step of this.steps) this.write(collector, step)
+      } catch (cause) {
+        // A value that cannot be serialised. Its step and those behind it are not sent, so the Sync ends what was.
+        this.handleError(cause instanceof Error ? cause : new Error(String(cause), { cause }))
       }
-    } catch (cause) {
-      // A value that cannot be serialised: whatever was written is ended by a Sync, and the server executes nothing
-      // of this step because its Bind was never sent.
-      this.fail(cause)
-      writer.sync()
-    } finally {
-      writer.stream.uncork()
+      collector.sync()
     }
+    collector.stream.write(collector.take())
     return null
   }
 
@@ -204,7 +205,8 @@ export class Exchange implements Submittable {
   }
 
   handleCopyInResponse(): void {
-    this.writer?.sendCopyFail("COPY FROM STDIN needs a stream of data")
+    this.collector.sendCopyFail("COPY FROM STDIN needs a stream of data")
+    this.collector.stream.write(this.collector.take())
   }
 
   handleCopyData(): void {

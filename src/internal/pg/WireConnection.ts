@@ -4,8 +4,8 @@
 import * as Effect from "effect/Effect"
 import * as Pg from "pg"
 import { DatabaseError, fromUnknown } from "../../DatabaseError.ts"
-import { backendKey, makeWriter, writerOf } from "./driver.ts"
-import type { TransactionStatus, Writer } from "./driver.ts"
+import { backendKey, makeCollector, makeWriter, writerOf } from "./driver.ts"
+import type { Collector, TransactionStatus, Writer } from "./driver.ts"
 import { Exchange, StatementCache } from "./Exchange.ts"
 import type { Result, Step } from "./Exchange.ts"
 
@@ -56,6 +56,7 @@ export class WireConnection {
   private readonly client: Pg.Client
   private readonly options: WireOptions
   private readonly writer: Writer
+  private readonly collector: Collector
   private readonly statements: StatementCache | undefined
   private readonly queue: Array<Pending> = []
   private exchange: Exchange | undefined
@@ -69,6 +70,7 @@ export class WireConnection {
     this.openedAt = options.now()
     this.processId = backendKey(client).processId
     this.writer = writerOf(client.connection)
+    this.collector = makeCollector(client.connection)
     this.statements = options.statementLimit > 0 ? new StatementCache(options.statementLimit) : undefined
     // Attached after the client's own listener, so the client is ready for the next exchange when this runs.
     this.writer.on("readyForQuery", (message) => {
@@ -153,7 +155,7 @@ export class WireConnection {
       }
       pending.state = "running"
       this.running = pending
-      const exchange = new Exchange(pending.steps, this.statements, this.options.config.types)
+      const exchange = new Exchange(this.collector, pending.steps, this.statements, this.options.config.types)
       this.exchange = exchange
       this.client.query(exchange)
     }
@@ -252,7 +254,7 @@ export class WireConnection {
       onStopped: undefined
     }
     this.running = pending
-    this.exchange = new Exchange([], undefined, undefined)
+    this.exchange = new Exchange(this.collector, [], undefined, undefined)
     this.client.query(this.exchange)
   }).pipe(
     Effect.timeoutFail({ duration: cancelDeadline, onTimeout: () => "stuck" }),
