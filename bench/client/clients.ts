@@ -1,0 +1,169 @@
+/**
+ * The clients under measurement, each doing the same work in its own idiom.
+ */
+import * as PgClient from "@effect/sql-pg/PgClient"
+import { eq, sql as drizzleSql } from "drizzle-orm"
+import { drizzle } from "drizzle-orm/node-postgres"
+import { integer, pgTable, text } from "drizzle-orm/pg-core"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { ConnectionPool, Database, DatabaseClient, DatabaseConfig, Listener } from "effect-plinth"
+import pg from "pg"
+import postgres from "postgres"
+
+export interface Client {
+  readonly name: string
+  /** Runs loops side by side; each asks `done(latency)` after an operation whether to go on. */
+  readonly run: (
+    workload: "select" | "transaction",
+    concurrency: number,
+    nextId: () => number,
+    goOn: (latencyMillis: number) => boolean
+  ) => Promise<void>
+}
+
+interface Work {
+  readonly select: (id: number) => Promise<unknown>
+  readonly transaction: (id: number) => Promise<unknown>
+}
+
+const ofPromises = (name: string, work: Work): Client => ({
+  name,
+  run: async (workload, concurrency, nextId, goOn) => {
+    const loop = async () => {
+      for (let more = true; more;) {
+        const start = performance.now()
+        await work[workload](nextId())
+        more = goOn(performance.now() - start)
+      }
+    }
+    await Promise.all(Array.from({ length: concurrency }, loop))
+  }
+})
+
+const ofSqlClient = (name: string, sql: PgClient.PgClient): Client => {
+  const work = {
+    select: (id: number) => sql`SELECT id, filler, balance FROM bench WHERE id = ${id}`,
+    transaction: (id: number) => sql.withTransaction(sql`UPDATE bench SET balance = balance + 1 WHERE id = ${id}`)
+  }
+  return {
+    name,
+    run: (workload, concurrency, nextId, goOn) => {
+      const loop = Effect.gen(function* () {
+        for (let more = true; more;) {
+          const start = performance.now()
+          yield* work[workload](nextId())
+          more = goOn(performance.now() - start)
+        }
+      })
+      const loops = Effect.all(
+        Array.from({ length: concurrency }, () => loop),
+        { concurrency: "unbounded", discard: true }
+      )
+      return Effect.runPromise(loops)
+    }
+  }
+}
+
+const selectText = "SELECT id, filler, balance FROM bench WHERE id = $1"
+const updateText = "UPDATE bench SET balance = balance + 1 WHERE id = $1"
+
+const ofPgPool = (name: string, pool: pg.Pool, named: boolean): Client => {
+  const query = (key: string, text: string, id: number) =>
+    named ? { name: key, text, values: [id] } : { text, values: [id] }
+  return ofPromises(name, {
+    select: (id) => pool.query(query("select", selectText, id)),
+    transaction: async (id) => {
+      const client = await pool.connect()
+      try {
+        await client.query("BEGIN")
+        await client.query(query("update", updateText, id))
+        await client.query("COMMIT")
+      } finally {
+        client.release()
+      }
+    }
+  })
+}
+
+const bench = pgTable("bench", {
+  id: integer("id").primaryKey(),
+  filler: text("filler").notNull(),
+  balance: integer("balance").notNull()
+})
+
+/** Opens all clients on one table of `rows` rows. */
+export const clients = (
+  url: string,
+  max: number,
+  rows: number
+): Effect.Effect<ReadonlyArray<Client>, unknown, Scope.Scope> =>
+  Effect.gen(function* () {
+    const pool = yield* Effect.acquireRelease(
+      Effect.sync(() => new pg.Pool({ connectionString: url, max })),
+      (pool) => Effect.promise(() => pool.end())
+    )
+    yield* Effect.promise(() =>
+      pool.query(
+        `CREATE TABLE bench (id int PRIMARY KEY, filler text NOT NULL, balance int NOT NULL) WITH (fillfactor = 70);
+         INSERT INTO bench SELECT n, repeat('x', 80), 0 FROM generate_series(1, ${rows}) AS n; ANALYZE bench`
+      )
+    )
+    const postgresJs = yield* Effect.acquireRelease(
+      Effect.sync(() => postgres(url, { max })),
+      (sql) => Effect.promise(() => sql.end())
+    )
+    const orm = drizzle(pool)
+    const prepared = orm
+      .select()
+      .from(bench)
+      .where(eq(bench.id, drizzleSql.placeholder("id")))
+      .prepare("bench_select")
+    const build = <E>(layer: Layer.Layer<PgClient.PgClient, E>) =>
+      Effect.map(Layer.build(layer), (context) => Context.get(context, PgClient.PgClient))
+
+    const stock = yield* build(PgClient.layer({ url: Redacted.make(url), maxConnections: max }))
+    const { pool: settings, primary } = yield* DatabaseConfig.make({ url, minConnections: 1, maxConnections: max })
+    const plain = yield* build(
+      DatabaseClient.layer().pipe(
+        Layer.provide(Layer.merge(ConnectionPool.layer({ target: primary, settings }), Listener.layer(primary)))
+      )
+    )
+    const routed = yield* build(
+      Database.layer({ url, minConnections: 1, maxConnections: max, health: { background: false } })
+    )
+    return [
+      ofPgPool("pg-pool", pool, false),
+      ofPgPool("pg-pool named", pool, true),
+      ofPromises("postgres.js", {
+        select: (id) => postgresJs`SELECT id, filler, balance FROM bench WHERE id = ${id}`,
+        transaction: (id) => postgresJs.begin((sql) => sql`UPDATE bench SET balance = balance + 1 WHERE id = ${id}`)
+      }),
+      ofPromises("drizzle", {
+        select: (id) => orm.select().from(bench).where(eq(bench.id, id)),
+        transaction: (id) =>
+          orm.transaction((tx) =>
+            tx
+              .update(bench)
+              .set({ balance: drizzleSql`${bench.balance} + 1` })
+              .where(eq(bench.id, id))
+          )
+      }),
+      ofPromises("drizzle prepared", {
+        select: (id) => prepared.execute({ id }),
+        transaction: (id) =>
+          orm.transaction((tx) =>
+            tx
+              .update(bench)
+              .set({ balance: drizzleSql`${bench.balance} + 1` })
+              .where(eq(bench.id, id))
+          )
+      }),
+      ofSqlClient("@effect/sql-pg", stock),
+      ofSqlClient("Plinth", plain),
+      ofSqlClient("Plinth routed", routed)
+    ]
+  })
