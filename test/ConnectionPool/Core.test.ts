@@ -13,7 +13,7 @@ import { PoolCore } from "../../src/ConnectionPool/Core.ts"
 import type { Limits, Poolable, Slot, Ticket } from "../../src/ConnectionPool/Core.ts"
 import { monotonicMillis } from "../../src/internal/monotonicMillis.ts"
 
-const rounds = process.env["PLINTH_TEST_LONG"] === undefined ? 60 : 10_000
+const rounds = process.env["PLINTH_TEST_LONG"] === undefined ? 25 : 10_000
 
 class FakeConnection implements Poolable {
   closed: DatabaseError.DatabaseError | undefined
