@@ -27,8 +27,8 @@ export interface Performance {
   readonly seed: number
   readonly lasts: Duration.DurationInput
   readonly conduct: Conduct
-  /** Replicas that are only late, by this much, instead of all that can happen to them. */
-  readonly steadyDelay?: Duration.DurationInput | undefined
+  /** Replicas that are only late, by this much each, instead of all that can happen to them. */
+  readonly lateBy?: ReadonlyArray<Duration.DurationInput> | undefined
   /** Ends the performance when each of these was violated. */
   readonly until?: ReadonlyArray<Rule> | undefined
 }
@@ -48,7 +48,7 @@ export interface Review {
 }
 
 /** Sessions at a time; each waits for the network most of its life. */
-const workers = 10
+const workers = 12
 
 const openClient = ({ replicaUrls, url }: EmbeddedPostgres.EmbeddedPostgres["Type"]) =>
   Effect.map(
@@ -60,7 +60,7 @@ const openClient = ({ replicaUrls, url }: EmbeddedPostgres.EmbeddedPostgres["Typ
     })
   )
 
-export const perform = ({ conduct, lasts, seed, steadyDelay, until }: Performance) =>
+export const perform = ({ conduct, lasts, seed, lateBy, until }: Performance) =>
   Effect.gen(function* () {
     const cluster = yield* EmbeddedPostgres.EmbeddedPostgres
     const clients = [yield* openClient(cluster), yield* openClient(cluster)] as const
@@ -82,7 +82,7 @@ export const perform = ({ conduct, lasts, seed, steadyDelay, until }: Performanc
         }
       })
     const disturb =
-      steadyDelay === undefined
+      lateBy === undefined
         ? Effect.all(
             [
               ...cluster.replicas.map((node, index) =>
@@ -96,7 +96,7 @@ export const perform = ({ conduct, lasts, seed, steadyDelay, until }: Performanc
             { concurrency: "unbounded" }
           )
         : Effect.acquireUseRelease(
-            Effect.forEach(cluster.replicas, (node) => node.delay(steadyDelay)),
+            Effect.forEach(cluster.replicas, (node, index) => node.delay(lateBy[index] ?? 0)),
             () => Effect.never,
             () => Effect.orDie(Effect.forEach(cluster.replicas, (node) => node.delay(0)))
           )

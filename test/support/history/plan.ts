@@ -44,7 +44,7 @@ export const planSession = (random: PCGRandom): ReadonlyArray<Step> => {
   const own = [random.integer(keys), random.integer(keys)] as const
   const steps = 10 + random.integer(30)
   // Some sessions hurry, others leave the monitor time to place what they did.
-  const rest = [0, 5, 40][random.integer(3)] ?? 0
+  const rest = [0, 10, 60][random.integer(3)] ?? 0
   return Array.from({ length: steps }, (): ReadonlyArray<Step> => {
     const step = planStep(random, character, own)
     return rest === 0 ? [step] : [step, { _tag: "Rest", millis: random.integer(2 * rest) }]
