@@ -4,8 +4,10 @@
  * @since 0.1.0
  */
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
@@ -96,7 +98,8 @@ const sampleTimeout = Duration.seconds(1)
 const wakeGap = Duration.millis(5)
 
 /**
- * Watches nodes while the scope is open. With a single node there is nothing to route, and it is not sampled.
+ * Watches nodes while the scope is open. With a single node there is nothing to route, and it is not sampled. Ends when
+ * every node has answered or failed to, within seconds: who knows one node only may take an old primary for the primary.
  *
  * @since 0.1.0
  * @category constructors
@@ -109,6 +112,7 @@ export const make = ({ settings, targets }: Options): Effect.Effect<NodeMonitor[
     )
     if (nodes.length > 1) {
       yield* Effect.forEach(nodes, (node) => watch(node, settings.interval), { discard: true })
+      yield* Effect.forEach(nodes, (node) => Deferred.await(node.seen), { discard: true })
     }
     const wake = Effect.sync(() => {
       for (const node of nodes) node.wakes.unsafeOffer(undefined)
@@ -155,6 +159,8 @@ class Node implements MonitoredNode {
   readonly target: ConnectionTarget
   readonly waiters = new Set<Waiter>()
   readonly wakes: Queue.Queue<void>
+  /** The first status is known. */
+  readonly seen = Deferred.unsafeMake<void>(FiberId.none)
   status: NodeStatus = { _tag: "Unknown" }
   private readonly onChange: (change: NodeChange) => void
 
@@ -168,6 +174,7 @@ class Node implements MonitoredNode {
   up(taken: NodeSample): void {
     const before = this.status
     this.status = { _tag: "Up", sample: taken }
+    Deferred.unsafeDone(this.seen, Effect.void)
     if (before._tag !== "Up" || before.sample.role !== taken.role || before.sample.timeline !== taken.timeline) {
       this.onChange({ node: this, before, after: this.status })
     }
@@ -182,6 +189,7 @@ class Node implements MonitoredNode {
     const before = this.status
     const last = before._tag === "Up" ? before.sample : before._tag === "Down" ? before.last : undefined
     this.status = { _tag: "Down", error, last }
+    Deferred.unsafeDone(this.seen, Effect.void)
     if (before._tag !== "Down") this.onChange({ node: this, before, after: this.status })
   }
 }
