@@ -60,11 +60,12 @@ export class RoutedNode {
 
   /** Runs work of a session on the node: it counts as load, and as seen from before it is sent until it has ended. */
   track<A, E, R>(session: Session, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return Effect.suspend(() => {
+    // Uninterruptible from the start: work that was counted in is counted out.
+    return Effect.uninterruptibleMask((restore) => {
       const startedAt = this.now()
       this.outstanding++
       session.started(this.monitored)
-      return Effect.onExit(work, () =>
+      return Effect.onExit(restore(work), () =>
         Effect.sync(() => {
           const endedAt = this.now()
           this.outstanding--

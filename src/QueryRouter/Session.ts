@@ -51,8 +51,8 @@ export class Session {
   /**
    * Turns pending statements into a floor: a sample that was started after a statement had finished is an upper bound
    * of what that statement saw, because positions only grow. They go back only when a standby crashes, which also ends
-   * the monitor's connection to it. What no sample can place any more is placed at the primary. Returns the node on
-   * which statements stay pending.
+   * the monitor's connection to it. What no sample can place any more is placed at the primary. Returns the node that
+   * has all that stays pending: where it was seen, and of several nodes the primary.
    */
   settle(primary: MonitoredNode, now: number): MonitoredNode | undefined {
     let open: MonitoredNode | undefined
@@ -72,8 +72,7 @@ export class Session {
           continue
         }
       }
-      // What is pending on the primary covers what is pending on a replica of it.
-      if (open === undefined || node === primary) open = node
+      open = open === undefined ? node : primary
     }
     return open
   }

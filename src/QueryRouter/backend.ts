@@ -41,6 +41,9 @@ const refreshGapMs = 1_000
 /** And without a reason, because others may have changed a function. */
 const refreshInterval = "1 minute"
 
+/** How often the primary's position is noted. */
+const positionInterval = "100 millis"
+
 /** How long a refused write waits for the monitor to find the new primary. */
 const reprobeTimeout = "1 second"
 
@@ -116,12 +119,12 @@ export const makeBackend = (
       routing: Context.get(context, Routing)
     })
 
-    // The catalogue, through a client on the configured primary alone.
+    // The catalogue, through a client on whichever node is the primary.
     const { client: catalogClient } = yield* Client.make(
       {
         name: configured.name,
-        run: (query) => configured.pool.run([query]),
-        lease: () => configured.pool.reserve,
+        run: (query) => Effect.flatMap(primary(), ({ pool }) => pool.run([query])),
+        lease: () => Effect.flatMap(primary(), ({ pool }) => pool.reserve),
         capacity: Effect.succeed(options.pool.max)
       },
       listener,
@@ -137,6 +140,8 @@ export const makeBackend = (
       return Effect.map(loadCatalog, classifier.replaceCatalog)
     }).pipe(Effect.catchAll((error) => Effect.logDebug("The catalogue could not be read", error)))
     if (!alone) {
+      // Also while nothing is routed: what a replica lags behind is measured from when the primary went ahead.
+      yield* Effect.forkScoped(Effect.schedule(Effect.sync(primary), Schedule.spaced(positionInterval)))
       yield* Effect.forkScoped(Effect.schedule(refresh, Schedule.spaced(refreshInterval)))
       yield* Effect.forkScoped(
         Stream.runForEach(monitor.changes, ({ after, node }) => {
@@ -164,6 +169,18 @@ export const makeBackend = (
     const onNode = (node: RoutedNode, session: Session, query: Query) =>
       alone ? node.pool.run([query]) : node.track(session, node.pool.run([query]))
 
+    /** Ends when a node has just shown to be a primary. */
+    const reprobe = Effect.suspend(() => {
+      const moment = now()
+      return Effect.raceAll(
+        monitor.nodes.map((node) =>
+          Effect.flatMap(monitor.sampleAfter(node, moment), ({ role }) =>
+            role === "primary" ? Effect.void : Effect.never
+          )
+        )
+      )
+    }).pipe(Effect.timeoutOption(reprobeTimeout))
+
     const write = (
       query: Query,
       session: Session,
@@ -181,13 +198,7 @@ export const makeBackend = (
           Effect.catchIf(
             // The statement did nothing: the node is a standby by now.
             (error) => again && error.reason === "ReadOnly",
-            () =>
-              monitor
-                .sampleAfter(node.monitored, now())
-                .pipe(
-                  Effect.timeoutOption(reprobeTimeout),
-                  Effect.zipRight(write(query, session, "found after a failover", false))
-                )
+            () => Effect.zipRight(reprobe, write(query, session, "found after a failover", false))
           )
         )
       })
@@ -214,22 +225,21 @@ export const makeBackend = (
       })
 
     const onReplica = (choice: Choice, query: Query, caller: Caller) => {
-      const { node } = choice
-      const { sample } = node
-      if (!choice.vouched || sample === undefined) {
+      const { node, vouchedBy } = choice
+      if (vouchedBy === undefined) {
         count(node, choice.reason)
         return onNode(node, caller.session, query)
       }
-      return Effect.flatMap(
-        node.pool.use((connection) => {
-          if (!node.vouchesFor(connection, sample)) return Effect.succeed(undefined)
-          count(node, choice.reason)
-          return node.track(caller.session, connection.run([query]))
-        }),
-        (results) =>
-          results === undefined
-            ? write(query, caller.session, "the replica's connection is newer than its sample")
-            : Effect.succeed(results)
+      // Counted as seen before there is a connection, so that what the session reads meanwhile goes to the same node.
+      const vouched = node.pool.use((connection) => {
+        if (!node.vouchesFor(connection, vouchedBy)) return Effect.succeed(undefined)
+        count(node, choice.reason)
+        return connection.run([query])
+      })
+      return Effect.flatMap(node.track(caller.session, vouched), (results) =>
+        results === undefined
+          ? write(query, caller.session, "the replica's connection is newer than its sample")
+          : Effect.succeed(results)
       )
     }
 
@@ -258,8 +268,8 @@ export const makeBackend = (
           const parent = yield* Effect.scope
           const scope = yield* Scope.fork(parent, ExecutionStrategy.sequential)
           const connection = yield* restore(Scope.extend(choice.node.pool.reserve, scope))
-          const { sample } = choice.node
-          if (sample !== undefined && (!choice.vouched || choice.node.vouchesFor(connection, sample))) {
+          const { vouchedBy } = choice
+          if (vouchedBy === undefined || choice.node.vouchesFor(connection, vouchedBy)) {
             count(choice.node, choice.reason)
             return new TrackedConnection(connection, choice.node, session, () => {})
           }
@@ -277,7 +287,7 @@ export const makeBackend = (
         return Effect.flatMap(primary(), (node) => {
           const choice = isReadIntent(intent)
             ? chooseForRead(chooser, { ...caller, primary: node, now: now() })
-            : { node, reason: "a transaction that may write", vouched: false }
+            : { node, reason: "a transaction that may write", vouchedBy: undefined }
           if (choice.node === node) {
             count(node, choice.reason)
             return hold(node, caller.session)
@@ -303,7 +313,12 @@ export const makeBackend = (
         // A statement that still runs has seen everything up to its end, which is not before now.
         return Effect.zipRight(monitor.sampleAfter(open, session.settlesAfter(open) ?? now()), settled)
       })
-      return alone ? Effect.succeedNone : Effect.map(Effect.timeoutOption(settled, tokenTimeout), Option.flatten)
+      return alone
+        ? Effect.succeedNone
+        : Effect.map(
+            Effect.timeoutOption(settled, tokenTimeout),
+            Option.getOrElse(() => Option.some(Token.asOfReceipt))
+          )
     })
 
     const withToken: QueryRouter["Type"]["withToken"] = (effect, text) =>

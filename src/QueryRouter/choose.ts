@@ -4,6 +4,7 @@
 import * as Duration from "effect/Duration"
 import type { RouterSettings } from "../DatabaseConfig.ts"
 import type { Level, RoutingOptions } from "./context.ts"
+import type { NodeSample } from "../NodeMonitor.ts"
 import type { RoutedNode } from "./RoutedNode.ts"
 import type { Session } from "./Session.ts"
 import { excluded } from "./topology.ts"
@@ -12,8 +13,8 @@ import type { Positions } from "./topology.ts"
 export interface Choice {
   readonly node: RoutedNode
   readonly reason: string
-  /** Whether the node's sample must hold for the very connection that is used. */
-  readonly vouched: boolean
+  /** The sample that the choice rests on, where it must hold for the very connection that is used. */
+  readonly vouchedBy: NodeSample | undefined
 }
 
 export interface ReadRequest {
@@ -35,7 +36,7 @@ export const chooseForRead = (chooser: Chooser, request: ReadRequest): Choice =>
   const { nodes, positions, settings } = chooser
   const { now, primary, routing, session } = request
   const level: Level = routing.level ?? settings.level
-  const onPrimary = (reason: string): Choice => ({ node: primary, reason, vouched: false })
+  const onPrimary = (reason: string): Choice => ({ node: primary, reason, vouchedBy: undefined })
   if (level === "strong") return onPrimary("strong reads are the primary's")
 
   // Every statement of the session moves its floor, whatever this read asks for.
@@ -57,35 +58,30 @@ export const chooseForRead = (chooser: Chooser, request: ReadRequest): Choice =>
 
   switch (level) {
     case "eventual":
-      return { node: least(healthy, chooser.random, now), reason: "any healthy replica", vouched: false }
+      return { node: least(healthy, chooser.random, now), reason: "any healthy replica", vouchedBy: undefined }
     case "bounded": {
-      const fresh = healthy.filter(
-        ({ sample }) =>
-          sample !== undefined && positions.lagOf(sample, now).millis + (now - sample.startedAt) <= staleness
-      )
+      const fresh = healthy.filter(({ sample }) => sample !== undefined && now - positions.asOf(sample) <= staleness)
       return fresh.length === 0
         ? onPrimary("no replica is within the staleness asked for")
         : {
             node: least(fresh, chooser.random, now),
             reason: "a replica within the staleness asked for",
-            vouched: false
+            vouchedBy: undefined
           }
     }
     case "session": {
+      const served = (node: RoutedNode, reason: string): Choice => ({ node, reason, vouchedBy: node.sample })
+      const caughtUp = healthy.filter(({ sample }) => sample !== undefined && session.covers(sample))
       if (pending !== undefined) {
-        const same = healthy.find((node) => node.monitored === pending)
+        // It was perhaps read with less in mind, and is behind what the session saw elsewhere.
+        const same = caughtUp.find((node) => node.monitored === pending)
         return same === undefined
           ? onPrimary("the session's last statement is not placed yet")
-          : { node: same, reason: "the replica that the session has just read from", vouched: true }
+          : served(same, "the replica that the session has just read from")
       }
-      const caughtUp = healthy.filter(({ sample }) => sample !== undefined && session.covers(sample))
       return caughtUp.length === 0
         ? onPrimary("no replica has everything that the session has seen")
-        : {
-            node: least(caughtUp, chooser.random, now),
-            reason: "a replica with everything that the session has seen",
-            vouched: session.floor !== undefined
-          }
+        : served(least(caughtUp, chooser.random, now), "a replica with everything that the session has seen")
     }
   }
 }

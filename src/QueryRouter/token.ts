@@ -23,6 +23,9 @@ const decodeToken = Schema.decodeUnknownOption(Token)
 export const encode = (floor: Floor): string =>
   Encoding.encodeBase64Url(encodeToken({ v: 1, s: floor.systemIdentifier, t: floor.timeline, l: floor.lsn }))
 
+/** What is said where no position is known: like every text that is not a token, it means "everything up to now". */
+export const asOfReceipt = "now"
+
 /** None for anything that is not a token. */
 export const decode = (token: string): Option.Option<Floor> =>
   Option.map(Option.flatMap(Either.getRight(Encoding.decodeBase64UrlString(token)), decodeToken), ({ l, s, t }) => ({
