@@ -137,6 +137,40 @@ layer(client.pipe(Layer.provideMerge(database)), { timeout: "60 seconds", exclud
       })
     )
 
+    it.scoped("knows which functions of the extensions that PostgreSQL ships are harmless", () =>
+      Effect.gen(function* () {
+        const { primary } = yield* prepared
+        const extensions = [
+          "uuid-ossp",
+          "pgcrypto",
+          "tablefunc",
+          "pgstattuple",
+          "pg_freespacemap",
+          "pgrowlocks",
+          "dblink"
+        ]
+        for (const name of extensions) yield* run(primary, `CREATE EXTENSION IF NOT EXISTS "${name}"`)
+        yield* run(primary, "CREATE OR REPLACE FUNCTION other.gen_salt(int) RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        const harmless = [
+          "select uuid_generate_v4(), uuid_generate_v1mc()",
+          "select gen_random_bytes(3), pgp_sym_encrypt('a', 'b')",
+          "select * from normal_rand(1, 1, 1)",
+          "select * from pgstattuple('orders'), pgrowlocks('orders'), pg_freespace('orders')"
+        ]
+        // Once more, so that the standby has them too.
+        const { standby } = yield* prepared
+        const catalog = yield* SqlClassifier.loadCatalog
+        const classes = (statements: ReadonlyArray<string>) =>
+          statements.map((sql) => SqlClassifier.classify(sql, catalog).class)
+        assert.deepStrictEqual(new Set(classes(harmless)), new Set(["read"]))
+        assert.deepStrictEqual(yield* onStandby(standby, harmless, (outcome) => outcome === "accepted"), [])
+        assert.deepStrictEqual(
+          classes(["select dblink_exec('', 'delete from t')", "select gen_salt('bf')", "select public.gen_salt('bf')"]),
+          ["write", "write", "read"]
+        )
+      })
+    )
+
     it.scoped("knows an object that was made later once the catalogue is loaded again", () =>
       Effect.gen(function* () {
         const { primary } = yield* prepared

@@ -20,6 +20,7 @@ export const Snapshot = Schema.Struct({
       name: Schema.String,
       volatile: Schema.Boolean,
       attribute: Schema.NullOr(Schema.Boolean),
+      extension: Schema.NullOr(Schema.String),
       body: Schema.NullOr(Schema.String),
       uses: Uses,
       parts: Uses,

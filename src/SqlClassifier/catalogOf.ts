@@ -4,6 +4,7 @@
  */
 import { bodyNames } from "./bodyNames.ts"
 import { addHarm, type Catalog, harmless, NameTable, type Verdict } from "./Catalog.ts"
+import { harmlessExtensionFunctions } from "./exceptions.ts"
 import type { Snapshot } from "./Snapshot.ts"
 import { type CatalogOptions, isAllowed, systemVerdict, volatile } from "./systemFunctions.ts"
 
@@ -139,11 +140,12 @@ const graphOf = (snapshot: Snapshot, allow: ReadonlySet<string>): HarmGraph => {
     if (isAllowed(allow, "pg_catalog", name)) graph.allow(node)
     graph.harm(node, systemVerdict(name, isVolatile))
   }
-  for (const { id, name, parts, schema, types, uses, volatile: isVolatile } of snapshot.functions) {
+  for (const { extension, id, name, parts, schema, types, uses, volatile: isVolatile } of snapshot.functions) {
     const node = `f${id}`
     graph.describe(node, `${name}()`)
     functionIds.add(schema, name, node)
-    if (isAllowed(allow, schema, name)) graph.allow(node)
+    const isShipped = harmlessExtensionFunctions.get(extension ?? "")?.has(name) === true
+    if (isAllowed(allow, schema, name) || isShipped) graph.allow(node)
     if (isVolatile) graph.harm(node, volatile)
     else if (parts === null || parts.length === 0) graph.planned(node)
     for (const used of [uses, parts, types]) graph.uses(node, used)

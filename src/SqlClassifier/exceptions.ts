@@ -38,6 +38,29 @@ export const harmlessFunctions: ReadonlySet<string> = new Set(
     .split(/\s+/)
 )
 
+/**
+ * The same for what PostgreSQL ships as extensions, by their names: a function counts only where it belongs to one. What
+ * connects elsewhere (dblink), resets or evicts is not among them.
+ */
+export const harmlessExtensionFunctions: ReadonlyMap<string, ReadonlySet<string>> = new Map(
+  Object.entries({
+    "uuid-ossp": "uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4",
+    pgcrypto:
+      "gen_random_bytes gen_random_uuid gen_salt pgp_pub_encrypt pgp_pub_encrypt_bytea pgp_sym_encrypt " +
+      "pgp_sym_encrypt_bytea fips_mode",
+    tablefunc: "normal_rand",
+    pg_stat_statements: "pg_stat_statements pg_stat_statements_info",
+    pgstattuple: "pg_relpages pgstatginindex pgstathashindex pgstatindex pgstattuple pgstattuple_approx",
+    pg_buffercache: "pg_buffercache_numa_pages pg_buffercache_pages pg_buffercache_summary pg_buffercache_usage_counts",
+    pg_freespacemap: "pg_freespace",
+    pg_visibility: "pg_visibility pg_visibility_map pg_visibility_map_summary",
+    pgrowlocks: "pgrowlocks",
+    sslinfo:
+      "ssl_cipher ssl_client_cert_present ssl_client_dn ssl_client_dn_field ssl_client_serial ssl_extension_info " +
+      "ssl_is_used ssl_issuer_dn ssl_issuer_field ssl_version"
+  }).map(([extension, names]) => [extension, new Set(names.split(" "))])
+)
+
 const assignsTransactionId = "assigns a transaction id"
 const failsOnStandby = "fails on a standby"
 const readsByName = "reads whatever its arguments name"

@@ -45,6 +45,9 @@ const functions = rows(`
     p.provolatile = 'v' AND p.prokind <> 'a' AS volatile,
     p.pronargs = 1 AND (SELECT t.typtype = 'c' OR t.typname = 'record' FROM pg_catalog.pg_type t
       WHERE t.oid = p.proargtypes[0]) AS attribute,
+    (SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+      WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'
+        AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass) AS extension,
     CASE WHEN p.provolatile <> 'v' AND l.lanname IN ('sql', 'plpgsql') AND p.prosqlbody IS NULL AND NOT ${isSystem}
       THEN p.prosrc END AS body,
     CASE WHEN p.prosqlbody IS NULL THEN '[]' ELSE ${uses("p.prosqlbody")} END AS uses,
