@@ -15,7 +15,7 @@ import { copyTree, run, runSystem } from "./Program.ts"
 import type { ServerAccount } from "./ServerAccount.ts"
 import * as TemporaryDirectory from "./TemporaryDirectory.ts"
 import type { Watchdog } from "./Watchdog.ts"
-import { addPid } from "./Watchdog.ts"
+import { watch } from "./Watchdog.ts"
 
 export interface Binaries {
   /** The directory of `postgres` and `initdb`. */
@@ -133,7 +133,7 @@ const copyToCache = (
     if (!(yield* fs.exists(target))) {
       const building = yield* TemporaryDirectory.make(watchdog, cache, "copying")
       const native = join(building, "native")
-      yield* copyTree(root, native, addPid(watchdog))
+      yield* copyTree(root, native, { onStart: watch(watchdog) })
       yield* Effect.ignore(repairLinks(native))
       yield* runSystem("chmod", ["-R", "u+rwX,go+rX", building])
       // Whoever comes second throws its own away.

@@ -39,7 +39,11 @@ const initialize = (installation: Installation, nodes: string, password: Redacte
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const building = yield* TemporaryDirectory.make(installation.watchdog, nodes, "building")
-    const passwordFile = join(building, "password")
+    // Where the account can read it: it may not be able to enter the cluster's directory.
+    const passwordFile = join(
+      yield* TemporaryDirectory.makeForServers(installation.watchdog, installation.account),
+      "password"
+    )
     yield* Settings.replaceFile(installation.account, passwordFile, Redacted.value(password))
     const data = join(building, "data")
     yield* Template.makeDataDirectory(installation, data)
@@ -78,7 +82,7 @@ const assemble = (
     const { account, watchdog } = installation
     const secret = yield* Directory.password(directory)
     const password: Standby.Password = Option.some(secret)
-    const nodesDirectory = yield* Directory.nodes(installation, directory)
+    const nodesDirectory = yield* Directory.nodes(directory)
     if ((yield* Directory.existing(installation, nodesDirectory)).length === 0) {
       yield* initialize(installation, nodesDirectory, secret)
     }
@@ -149,7 +153,7 @@ const assemble = (
 const stopAll = (installation: Installation, directory: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const nodes = yield* fs.realPath(join(directory, "nodes"))
+    const nodes = yield* Directory.nodes(directory)
     yield* Effect.forEach(
       yield* fs.readDirectory(nodes),
       (name) =>

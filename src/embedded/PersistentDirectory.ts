@@ -9,7 +9,6 @@ import { randomBytes } from "node:crypto"
 import { join } from "node:path"
 import { EmbeddedPostgresError, fromPlatform } from "./EmbeddedPostgresError.ts"
 import type { Installation } from "./Installation.ts"
-import * as Account from "./ServerAccount.ts"
 
 const mark = "plinth-cluster.json"
 
@@ -32,37 +31,13 @@ export const prepare = (directory: string): Effect.Effect<void, EmbeddedPostgres
     yield* fs.writeFileString(join(directory, mark), `${JSON.stringify({ format: 1 })}\n`)
   }).pipe(Effect.mapError(fromPlatform("open the cluster")))
 
-/**
- * Where the nodes' data directories are: `nodes` in the directory. Root's servers run as another account; where that
- * account cannot enter (a checkout in a home), `nodes` is a link to a directory that it can.
- */
-export const nodes = (
-  installation: Installation,
-  directory: string
-): Effect.Effect<string, EmbeddedPostgresError, FileSystem.FileSystem> =>
+/** Where the nodes' data directories are. */
+export const nodes = (directory: string): Effect.Effect<string, EmbeddedPostgresError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const { account } = installation
     const path = join(directory, "nodes")
-    if (!(yield* fs.exists(path))) {
-      if (yield* Account.canEnter(account, directory)) {
-        yield* fs.makeDirectory(path, { mode: 0o755 })
-      } else {
-        const elsewhere = "/var/lib/plinth-embedded"
-        yield* fs.makeDirectory(elsewhere, { recursive: true, mode: 0o755 })
-        const target = yield* fs.makeTempDirectory({ directory: elsewhere, prefix: "cluster-" })
-        yield* fs.chmod(target, 0o755)
-        yield* fs.symlink(target, path)
-      }
-    }
-    const real = yield* fs.realPath(path)
-    if (yield* Account.canEnter(account, real)) return real
-    return yield* new EmbeddedPostgresError({
-      reason: "DirectoryUnreachable",
-      operation: "open the cluster",
-      description: `the account ${account.name}, which runs the servers, cannot enter ${real}`,
-      path: real
-    })
+    yield* fs.makeDirectory(path, { recursive: true, mode: 0o755 })
+    return path
   }).pipe(Effect.mapError(fromPlatform("open the cluster")))
 
 /** The superuser's password, made on the first start; the file is for this process's account only. */

@@ -3,7 +3,9 @@
  * `@effect/platform` cannot set uid and gid, hence `node:child_process`.
  */
 import * as Effect from "effect/Effect"
+import type { ChildProcess } from "node:child_process"
 import { spawn } from "node:child_process"
+import { closeSync, openSync } from "node:fs"
 import { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
 import type { ServerAccount } from "./ServerAccount.ts"
 import { identity } from "./ServerAccount.ts"
@@ -25,25 +27,48 @@ export const environment = (): NodeJS.ProcessEnv => ({
   TZ: "UTC"
 })
 
-/** Runs it to its end; `onStart` learns the pid. Interruption ends it with SIGTERM and waits for its end. */
+export interface Options {
+  /** Called in the same instant in which it starts. */
+  readonly onStart?: ((child: ChildProcess) => void) | undefined
+  /** Directories that it inherits open, from descriptor 3 on. */
+  readonly inherited?: ReadonlyArray<string> | undefined
+}
+
+/** Opens what a child inherits only for as long as it takes to start it. */
+export const withInherited = <A>(
+  directories: ReadonlyArray<string>,
+  start: (descriptors: ReadonlyArray<number>) => A
+): A => {
+  const descriptors: Array<number> = []
+  try {
+    for (const directory of directories) descriptors.push(openSync(directory, "r"))
+    return start(descriptors)
+  } finally {
+    descriptors.forEach(closeSync)
+  }
+}
+
+/** Runs it to its end. Interruption ends it with SIGTERM and waits for its end. */
 export const run = (
   account: ServerAccount,
   file: string,
   args: ReadonlyArray<string>,
-  onStart: (pid: number) => void = () => {}
+  options: Options = {}
 ): Effect.Effect<Outcome> =>
   Effect.async((resume) => {
-    const child = spawn(file, args, {
-      cwd: "/",
-      env: environment(),
-      stdio: ["ignore", "pipe", "pipe"],
-      ...identity(account)
-    })
-    if (child.pid !== undefined) onStart(child.pid)
+    const child = withInherited(options.inherited ?? [], (descriptors) =>
+      spawn(file, args, {
+        cwd: "/",
+        env: environment(),
+        stdio: ["ignore", "pipe", "pipe", ...descriptors],
+        ...identity(account)
+      })
+    )
+    options.onStart?.(child)
     let stdout = ""
     let stderr = ""
-    child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text))
-    child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text))
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => (stdout += text))
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => (stderr += text))
     child.on("error", (cause) => resume(Effect.succeed({ code: -1, stdout, stderr: cause.message })))
     child.on("close", (code) => resume(Effect.succeed({ code: code ?? -1, stdout, stderr })))
     return Effect.async<void>((done) => {
@@ -58,9 +83,9 @@ const ourselves: ServerAccount = { name: "this user", uid: -1, gid: -1, switched
 export const runSystem = (
   file: string,
   args: ReadonlyArray<string>,
-  onStart?: (pid: number) => void
+  options?: Options
 ): Effect.Effect<void, EmbeddedPostgresError> =>
-  run(ourselves, file, args, onStart).pipe(
+  run(ourselves, file, args, options).pipe(
     Effect.filterOrFail(
       (outcome) => outcome.code === 0,
       (outcome) =>
@@ -74,8 +99,5 @@ export const runSystem = (
   )
 
 /** Copies a directory with owners, modes and links as they are; faster than a thousand calls from here. */
-export const copyTree = (
-  from: string,
-  to: string,
-  onStart?: (pid: number) => void
-): Effect.Effect<void, EmbeddedPostgresError> => runSystem("cp", ["-a", from, to], onStart)
+export const copyTree = (from: string, to: string, options?: Options): Effect.Effect<void, EmbeddedPostgresError> =>
+  runSystem("cp", ["-a", from, to], options)

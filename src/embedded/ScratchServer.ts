@@ -7,7 +7,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { dirname, join, resolve } from "node:path"
+import { join, resolve } from "node:path"
 import { EmbeddedPostgresError, fromPlatform } from "./EmbeddedPostgresError.ts"
 import type { Installation } from "./Installation.ts"
 import type { Node } from "./Node.ts"
@@ -17,7 +17,6 @@ import * as Port from "./Port.ts"
 import * as PostmasterFile from "./PostmasterFile.ts"
 import { runSystem } from "./Program.ts"
 import * as Server from "./Server.ts"
-import * as Account from "./ServerAccount.ts"
 import * as Settings from "./ServerSettings.ts"
 import * as Standby from "./Standby.ts"
 import * as TemporaryDirectory from "./TemporaryDirectory.ts"
@@ -46,14 +45,6 @@ const borrow = (installation: Installation, directory: string) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const { account } = installation
-    if (!(yield* Account.canEnter(account, dirname(directory)))) {
-      return yield* new EmbeddedPostgresError({
-        reason: "DirectoryUnreachable",
-        operation: "start an existing cluster",
-        description: `the account ${account.name}, which runs the server, cannot enter ${dirname(directory)}`,
-        path: directory
-      })
-    }
     const info = yield* fs.stat(directory)
     const original = { uid: Option.getOrElse(info.uid, () => 0), gid: Option.getOrElse(info.gid, () => 0) }
     yield* Effect.acquireRelease(

@@ -15,9 +15,9 @@ import type { Installation } from "./Installation.ts"
 import * as Port from "./Port.ts"
 import * as PostmasterFile from "./PostmasterFile.ts"
 import * as ProcessTable from "./ProcessTable.ts"
-import { environment, run } from "./Program.ts"
-import { identity } from "./ServerAccount.ts"
-import { addPid } from "./Watchdog.ts"
+import { environment, run, withInherited } from "./Program.ts"
+import * as Account from "./ServerAccount.ts"
+import { watch } from "./Watchdog.ts"
 
 export interface Server {
   readonly name: string
@@ -64,24 +64,26 @@ interface Launched {
   readonly ended: () => Option.Option<string>
 }
 
-const launch = (server: Server): Effect.Effect<Launched, EmbeddedPostgresError> =>
+const launch = (server: Server, reach: Account.Reach): Effect.Effect<Launched, EmbeddedPostgresError> =>
   Effect.try({
     try: () => {
       const { account, binaries, watchdog } = server.installation
       const log = openSync(server.logFile, "a", 0o600)
       // A session of its own: a terminal's Ctrl-C is for this process, which stops its servers in good order.
-      const child = spawn(join(binaries.directory, "postgres"), ["-D", server.dataDirectory, ...(server.args ?? [])], {
-        cwd: "/",
-        env: environment(),
-        detached: true,
-        stdio: ["ignore", log, log],
-        ...identity(account)
-      })
+      const child = withInherited(reach.inherited, (descriptors) =>
+        spawn(join(binaries.directory, "postgres"), ["-D", reach.name, ...(server.args ?? [])], {
+          cwd: "/",
+          env: environment(),
+          detached: true,
+          stdio: ["ignore", log, log, ...descriptors],
+          ...Account.identity(account)
+        })
+      )
+      watch(watchdog)(child)
       closeSync(log)
       let ended = Option.none<string>()
       child.on("error", (cause) => (ended = Option.some(cause.message)))
       child.on("exit", (code, signal) => (ended = Option.some(`it ended with ${signal ?? `code ${code}`}`)))
-      if (child.pid !== undefined) addPid(watchdog)(child.pid)
       child.unref()
       return { pid: child.pid ?? -1, ended: () => ended }
     },
@@ -126,8 +128,9 @@ export const start = (
     const current = yield* PostmasterFile.running(server.dataDirectory)
     if (Option.exists(current, (file) => file.status === "ready")) return
     yield* PostmasterFile.removeStale(server.dataDirectory)
+    const reach = yield* Account.reach(server.installation.account, server.dataDirectory)
     yield* Effect.acquireUseRelease(
-      launch(server),
+      launch(server, reach),
       (launched) =>
         awaitReady(server, launched, port).pipe(
           Effect.timeoutFail({

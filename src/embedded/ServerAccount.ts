@@ -85,3 +85,29 @@ export const give = (
 /** What `node:child_process` needs to run a program as the account. */
 export const identity = (account: ServerAccount): { readonly uid?: number; readonly gid?: number } =>
   account.switched ? { uid: account.uid, gid: account.gid } : {}
+
+/** How a program of the account names a directory. */
+export interface Reach {
+  readonly name: string
+  /** What it has to inherit as its descriptor 3. */
+  readonly inherited: ReadonlyArray<string>
+}
+
+/**
+ * By its path where the account can walk there. Root's checkout is often in a home that nobody else may enter; there the
+ * program inherits the open directory, and names it through /proc.
+ */
+export const reach = (
+  account: ServerAccount,
+  directory: string
+): Effect.Effect<Reach, EmbeddedPostgresError, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    if (yield* canEnter(account, dirname(directory))) return { name: directory, inherited: [] }
+    if (process.platform === "linux") return { name: "/proc/self/fd/3", inherited: [directory] }
+    return yield* new EmbeddedPostgresError({
+      reason: "DirectoryUnreachable",
+      operation: "open a data directory",
+      description: `the account ${account.name}, which runs the server, cannot enter ${dirname(directory)}`,
+      path: directory
+    })
+  })

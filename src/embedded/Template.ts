@@ -15,7 +15,7 @@ import * as Server from "./Server.ts"
 import * as Account from "./ServerAccount.ts"
 import * as Settings from "./ServerSettings.ts"
 import * as TemporaryDirectory from "./TemporaryDirectory.ts"
-import { addPid } from "./Watchdog.ts"
+import { watch } from "./Watchdog.ts"
 
 /** UTF-8 with the sort order of C everywhere: the same order on every machine, and no locale to install. */
 const locale = (major: number): ReadonlyArray<string> => [
@@ -29,33 +29,32 @@ export const initialize = (
   installation: Installation,
   dataDirectory: string,
   authentication: ReadonlyArray<string>
-): Effect.Effect<void, EmbeddedPostgresError> =>
-  run(
-    installation.account,
-    join(installation.binaries.directory, "initdb"),
-    [
-      `--pgdata=${dataDirectory}`,
-      "--username=postgres",
-      "--data-checksums",
-      "--no-instructions",
-      ...locale(installation.binaries.major),
-      ...authentication
-    ],
-    addPid(installation.watchdog)
-  ).pipe(
-    Effect.filterOrFail(
-      (outcome) => outcome.code === 0,
-      (outcome) =>
-        new EmbeddedPostgresError({
-          reason: "InitFailed",
-          operation: "initdb",
-          description: `initdb exited with ${outcome.code}`,
-          path: dataDirectory,
-          output: outcome.stderr.trim()
-        })
-    ),
-    Effect.asVoid
-  )
+): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const { account, binaries, watchdog } = installation
+    const { inherited, name } = yield* Account.reach(account, dataDirectory)
+    const outcome = yield* run(
+      account,
+      join(binaries.directory, "initdb"),
+      [
+        `--pgdata=${name}`,
+        "--username=postgres",
+        "--data-checksums",
+        "--no-instructions",
+        ...locale(binaries.major),
+        ...authentication
+      ],
+      { inherited, onStart: watch(watchdog) }
+    )
+    if (outcome.code === 0) return
+    return yield* new EmbeddedPostgresError({
+      reason: "InitFailed",
+      operation: "initdb",
+      description: `initdb exited with ${outcome.code}`,
+      path: dataDirectory,
+      output: outcome.stderr.trim()
+    })
+  })
 
 /** Makes an empty directory for a cluster: owned by the account, closed to others. */
 export const makeDataDirectory = (

@@ -17,7 +17,7 @@ import * as Settings from "./ServerSettings.ts"
 import * as Standby from "./Standby.ts"
 import * as Template from "./Template.ts"
 import * as TemporaryDirectory from "./TemporaryDirectory.ts"
-import { addPid, addServer } from "./Watchdog.ts"
+import { addServer, watch } from "./Watchdog.ts"
 
 export interface Cluster {
   readonly directory: string
@@ -62,7 +62,7 @@ export const make = (
           servers,
           (server) =>
             Server.removeDirectory(server.dataDirectory).pipe(
-              Effect.zipRight(copyTree(template, server.dataDirectory, addPid(watchdog))),
+              Effect.zipRight(copyTree(template, server.dataDirectory, { onStart: watch(watchdog) })),
               Effect.zipRight(Settings.write(account, server.dataDirectory, settings))
             ),
           { concurrency: 4, discard: true }

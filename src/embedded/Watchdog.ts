@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import type { ChildProcess } from "node:child_process"
 import { spawn } from "node:child_process"
 import { environment } from "./Program.ts"
 import { script } from "./Watchdog/script.ts"
@@ -70,11 +71,17 @@ export const make: Effect.Effect<Watchdog, never, Scope.Scope> = Effect.map(
   }
 )
 
-/** Watches a program while it runs. */
-export const addPid =
+/** Watches a program while it runs; its pid may be another's afterwards. */
+export const watch =
   (watchdog: Watchdog) =>
-  (pid: number): void =>
+  (child: ChildProcess): void => {
+    const { pid } = child
+    if (pid === undefined) return
     watchdog.update((duties) => ({ ...duties, pids: [...duties.pids, pid] }))
+    child.once("exit", () =>
+      watchdog.update((duties) => ({ ...duties, pids: duties.pids.filter((other) => other !== pid) }))
+    )
+  }
 
 export const addServer = (watchdog: Watchdog, dataDirectory: string): Effect.Effect<void> =>
   Effect.sync(() => watchdog.update((duties) => ({ ...duties, servers: [...duties.servers, dataDirectory] })))

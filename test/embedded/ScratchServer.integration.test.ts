@@ -8,6 +8,7 @@ import { execFileSync } from "node:child_process"
 import { appendFileSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { isAlive } from "../support/clusterProcess.ts"
+import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 import { vi } from "vitest"
 
 // Several clusters are started one after the other, maybe on a busy machine.
@@ -72,6 +73,16 @@ describe("startExisting", () => {
       const directory = yield* restored
       writeFileSync(join(directory, "postmaster.pid"), `${process.pid}\n${directory}\n1\n1\n\n127.0.0.1\n\nready\n`)
       const node = yield* EmbeddedPostgres.startExisting(directory)
+      assert.deepStrictEqual(yield* query(node.url, "select n from proof"), [{ n: 7 }])
+    })
+  )
+
+  it.scopedLive.skipIf(process.getuid?.() !== 0)("works for root in a directory that no other account can enter", () =>
+    Effect.gen(function* () {
+      const directory = yield* restored
+      const home = yield* temporaryDirectory({ mode: 0o700 })
+      execFileSync("cp", ["-a", directory, join(home, "restored")])
+      const node = yield* EmbeddedPostgres.startExisting(join(home, "restored"))
       assert.deepStrictEqual(yield* query(node.url, "select n from proof"), [{ n: 7 }])
     })
   )
