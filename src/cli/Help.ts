@@ -3,7 +3,7 @@
  */
 import type { CommandSpec, OptionSpec } from "./Spec.ts"
 import { exitsOf } from "./Spec.ts"
-import * as common from "./specs/common.ts"
+import * as standard from "./specs/standardOptions.ts"
 import { wrap } from "./Wrap.ts"
 
 /** The help of a command, at most `width` columns wide. */
@@ -74,8 +74,8 @@ export const grouped = (
   spec: CommandSpec
 ): ReadonlyArray<readonly [title: string, options: ReadonlyArray<OptionSpec>]> => {
   const options = Object.values(spec.options)
-  const database: ReadonlyArray<OptionSpec> = Object.values(common.database)
-  const output: ReadonlyArray<OptionSpec> = Object.values(common.output)
+  const database: ReadonlyArray<OptionSpec> = Object.values(standard.database)
+  const output: ReadonlyArray<OptionSpec> = Object.values(standard.output)
   return [
     ["Options", options.filter((option) => !database.includes(option) && !output.includes(option))],
     ["Which database", options.filter((option) => database.includes(option))],

@@ -83,7 +83,7 @@ export const make = (nodes: ReadonlyArray<Node>) =>
         const node = nodes[yield* Ref.get(chosen)]
         const states = yield* Ref.get(known)
         if (node !== undefined) yield* onNode(key, node, states.get(node) ?? fresh)
-        return "handled"
+        return "handled" as const
       })
     }
   })

@@ -6,7 +6,7 @@ import * as Options from "@effect/cli/Options"
 import type * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import type { ArgumentSpec, OptionSpec } from "./Spec.ts"
-import * as common from "./specs/common.ts"
+import * as standard from "./specs/standardOptions.ts"
 
 const described = <A>(options: Options.Options<A>, spec: OptionSpec): Options.Options<A> => {
   const withText = Options.withDescription(options, spec.description)
@@ -53,18 +53,18 @@ export const manyArguments = (spec: ArgumentSpec): Args.Args<ReadonlyArray<strin
 
 /** What every command has. */
 export const output = {
-  config: text(common.output.config),
-  json: flag(common.output.json),
-  quiet: flag(common.output.quiet),
-  verbose: flag(common.output.verbose),
-  debug: flag(common.output.debug)
+  config: text(standard.output.config),
+  json: flag(standard.output.json),
+  quiet: flag(standard.output.quiet),
+  verbose: flag(standard.output.verbose),
+  debug: flag(standard.output.debug)
 }
 
 /** Which database. */
 export const database = {
-  url: secret(common.database.url),
-  replicaUrl: secrets(common.database.replicaUrl),
-  embedded: flag(common.database.embedded)
+  url: secret(standard.database.url),
+  replicaUrl: secrets(standard.database.replicaUrl),
+  embedded: flag(standard.database.embedded)
 }
 
 /**

@@ -15,7 +15,7 @@ import { misused } from "./Exit.ts"
 import type { DatabaseOptions } from "./Options.ts"
 import { Output } from "./Output.ts"
 import * as Variables from "./Variables.ts"
-import * as common from "./specs/common.ts"
+import * as standard from "./specs/standardOptions.ts"
 
 /** The options that say where to connect. If all have their defaults, nobody has said it. */
 const connectionOptions = new Set(["url", "replicaUrls", "host", "port", "database", "username", "password", "service"])
@@ -51,7 +51,7 @@ export const open = (
 ): Effect.Effect<Database, OpenError, Output | Scope.Scope> =>
   Effect.gen(function* () {
     const { notice } = yield* Output
-    const wantsEmbedded = yield* Variables.flag(options.embedded, common.database.embedded)
+    const wantsEmbedded = yield* Variables.flag(options.embedded, standard.database.embedded)
     if (wantsEmbedded && (Option.isSome(options.url) || options.replicaUrl.length > 0)) {
       return yield* misused("--url and --embedded name two different databases", "Give one of them")
     }
@@ -76,7 +76,7 @@ const refuseFallback = (fallback: "embedded" | "none", given: Settings): Effect.
           : isCi
             ? "under CI=true nothing stands in for it"
             : undefined
-    if (why !== undefined) yield* misused("No database is configured", advice, why)
+    if (why !== undefined) return yield* misused("No database is configured", advice, why)
   })
 
 /** The embedded cluster as a database to work on. Its code is loaded only here. */

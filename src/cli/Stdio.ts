@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { standardError, standardInput, standardOutput } from "../internal/node/standardStreams.ts"
 
 /** A stream that text is written to. */
 export interface Channel {
@@ -51,9 +52,9 @@ export class Stdio extends Context.Tag("plinth/cli/Stdio")<
 export const layer: Layer.Layer<Stdio> = Layer.scoped(
   Stdio,
   Effect.gen(function* () {
-    const stdout = yield* channel(process.stdout)
-    const stderr = yield* channel(process.stderr)
-    return { stdin: { text, lines, keys, isTerminal: process.stdin.isTTY === true }, stdout, stderr }
+    const stdout = yield* channel(standardOutput())
+    const stderr = yield* channel(standardError())
+    return { stdin: { text, lines, keys, isTerminal: standardInput().isTTY === true }, stdout, stderr }
   })
 )
 
@@ -88,12 +89,7 @@ const channel = (stream: NodeJS.WriteStream): Effect.Effect<Channel, never, Scop
     }
   })
 
-const input = Stream.orDie(
-  NodeStream.fromReadable<unknown, Uint8Array>(
-    () => process.stdin,
-    (cause) => cause
-  )
-)
+const input = Stream.orDie(NodeStream.fromReadable<unknown, Uint8Array>(standardInput, (cause) => cause))
 
 const text: Stream.Stream<string> = Stream.decodeText(input)
 
@@ -101,7 +97,8 @@ const lines: Stream.Stream<string> = Stream.splitLines(text)
 
 const setRawMode = (isRaw: boolean): Effect.Effect<void> =>
   Effect.sync(() => {
-    if (process.stdin.isTTY) process.stdin.setRawMode(isRaw)
+    const stdin = standardInput()
+    if (stdin.isTTY) stdin.setRawMode(isRaw)
   })
 
 const keys: Stream.Stream<string> = Stream.unwrapScoped(

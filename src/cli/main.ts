@@ -5,6 +5,7 @@
  */
 import { parse } from "./Argv.ts"
 import { root } from "./specs/root.ts"
+import { watch } from "../internal/node/signals.ts"
 import { packageVersion } from "../internal/packageVersion.ts"
 
 const width = Math.min(process.stdout.columns ?? 100, 120)
@@ -34,12 +35,15 @@ switch (request._tag) {
     process.exitCode = request.code
     break
   case "Run": {
-    const [{ program }, { runMain }, { teardown, watchSignals }] = await Promise.all([
+    const signals = watch()
+    const [{ program }, { runMain }, { teardown }] = await Promise.all([
       import("./Program.ts"),
       import("@effect/platform-node/NodeRuntime"),
       import("./Teardown.ts")
     ])
-    const signals = watchSignals()
+    // A signal that came while the code was loading has nothing to clean up.
+    const code = signals.code()
+    if (code !== undefined) process.exit(code)
     runMain(program(request.args), {
       disableErrorReporting: true,
       disablePrettyLogger: true,

@@ -14,7 +14,7 @@ import type { DatabaseOptions } from "../Options.ts"
 import { Output } from "../Output.ts"
 import * as Progress from "../Progress.ts"
 import * as Session from "../Session.ts"
-import * as common from "../specs/common.ts"
+import * as standard from "../specs/standardOptions.ts"
 import { table } from "../Table.ts"
 import * as Variables from "../Variables.ts"
 
@@ -37,7 +37,7 @@ export const create = (input: Storage & { readonly database: DatabaseOptions; re
   Effect.gen(function* () {
     const output = yield* Output
     const { settings } = yield* Session.open(input.database, "none")
-    const directory = yield* Variables.text(input.storage, common.storage)
+    const directory = yield* Variables.text(input.storage, standard.storage)
     const onProgress = yield* progress
     const layer = Backup.layer({ source: settings.primary, directory, compression: input.compress })
     const manifest = yield* Effect.provide(
@@ -151,7 +151,7 @@ export const restore = (input: Labelled & { readonly into: Option.Option<string>
 /** The commands that only look at the storage reach no server. */
 const withBackup = <A, E, R>(input: Storage, use: (backup: Backup.Backup["Type"]) => Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
-    const directory = yield* Variables.text(input.storage, common.storage)
+    const directory = yield* Variables.text(input.storage, standard.storage)
     const { primary } = yield* DatabaseConfig.make()
     return yield* Effect.provide(Effect.flatMap(Backup.Backup, use), Backup.layer({ source: primary, directory }))
   })

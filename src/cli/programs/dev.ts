@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
+import { raise } from "../../internal/node/signals.ts"
 import * as Durations from "../Durations.ts"
 import * as Embedded from "../Embedded.ts"
 import * as NodeKeys from "../NodeKeys.ts"
@@ -52,12 +53,12 @@ export const dev = (input: Input) =>
     )
     // Without a terminal stdin may end at once; the cluster does not.
     if (Option.isNone(ending)) return yield* Effect.never
-    if (ending.value === "interrupt") yield* raiseInterrupt
+    if (ending.value === "interrupt") return yield* raiseInterrupt
     yield* notice("Stopping ..")
   }).pipe(Effect.scoped)
 
 /** In raw mode the terminal sends Ctrl-C as a key and raises no signal. */
 const raiseInterrupt = Effect.zipRight(
-  Effect.sync(() => process.kill(process.pid, "SIGINT")),
+  Effect.sync(() => raise("SIGINT")),
   Effect.never
 )

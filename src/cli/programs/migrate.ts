@@ -15,7 +15,7 @@ import { narrate } from "../MigrationEvents.ts"
 import type { DatabaseOptions } from "../Options.ts"
 import { Output } from "../Output.ts"
 import * as Session from "../Session.ts"
-import * as common from "../specs/common.ts"
+import * as standard from "../specs/standardOptions.ts"
 import * as Variables from "../Variables.ts"
 import * as text from "./migrateText.ts"
 
@@ -75,7 +75,7 @@ export const down = (
       if (found.migrations.length > 0) {
         yield* notice(text.plan(found, noticeStyle))
         yield* Mark.confirmProduction(database.settings.primary.database, input.databaseName)
-        if (!(yield* Variables.flag(input.yes, common.yes))) {
+        if (!(yield* Variables.flag(input.yes, standard.yes))) {
           yield* Confirm.yes(`Take back ${Format.plural(found.migrations.length, "migration")}?`)
         }
       }
@@ -104,7 +104,7 @@ export const create = (input: {
 }) =>
   Effect.gen(function* () {
     const { result } = yield* Output
-    const folder = yield* Variables.text(input.dir, common.dir)
+    const folder = yield* Variables.text(input.dir, standard.dir)
     const file = yield* Migrator.create({ folder, name: input.name, kind: input.kind })
     yield* result({ text: () => file, json: () => ({ schema: "plinth.migrate.create/1", file }) })
   })
@@ -139,7 +139,7 @@ const withMigrator = <A, E, R>(
   use: (migrator: Migrator.Migrator["Type"], database: Session.Database) => Effect.Effect<A, E, R>
 ) =>
   Effect.gen(function* () {
-    const folder = yield* Variables.text(input.dir, common.dir)
+    const folder = yield* Variables.text(input.dir, standard.dir)
     const database = yield* Session.open(input.database, "embedded")
     const onEvent = yield* narrate
     return yield* onPrimary(

@@ -20,7 +20,7 @@ import type { DatabaseOptions } from "../Options.ts"
 import { Output } from "../Output.ts"
 import * as Seeds from "../Seeds.ts"
 import * as Session from "../Session.ts"
-import * as common from "../specs/common.ts"
+import * as standard from "../specs/standardOptions.ts"
 import type { Step } from "../Steps.ts"
 import * as Steps from "../Steps.ts"
 import type { Style } from "../Style.ts"
@@ -49,8 +49,8 @@ const application = "plinth reset"
 export const reset = (input: Input) =>
   Effect.gen(function* () {
     const { notice, noticeStyle, result, style } = yield* Output
-    const folder = yield* Variables.text(input.dir, common.dir)
-    const seedFiles = input.seed ? yield* Seeds.files(yield* Variables.text(input.seeds, common.seeds)) : []
+    const folder = yield* Variables.text(input.dir, standard.dir)
+    const seedFiles = input.seed ? yield* Seeds.files(yield* Variables.text(input.seeds, standard.seeds)) : []
     const settings = withApplication((yield* Session.open(input.database, "embedded")).settings)
     const node = DatabaseConfig.nodeName(settings.primary)
 
@@ -160,11 +160,11 @@ const look = (settings: Settings, input: Input) =>
 
 const confirm = (database: string, input: Input) =>
   Effect.gen(function* () {
-    const isAnswered = yield* Variables.flag(input.yes, common.yes)
+    const isAnswered = yield* Variables.flag(input.yes, standard.yes)
     const instead = `--yes --database-name ${database}`
     if (!isAnswered) return yield* Confirm.typed(`Type ${database} to lose all this:`, database, instead)
     if (Option.isNone(input.databaseName) || input.databaseName.value !== database) {
-      yield* Exit.misused("--yes alone does not say which database is to be lost", `Give ${instead}`)
+      return yield* Exit.misused("--yes alone does not say which database is to be lost", `Give ${instead}`)
     }
   })
 
@@ -172,7 +172,7 @@ const confirm = (database: string, input: Input) =>
 const backUp = (settings: Settings, input: Input) =>
   Effect.gen(function* () {
     const { notice } = yield* Output
-    const directory = yield* Variables.text(input.storage, common.storage)
+    const directory = yield* Variables.text(input.storage, standard.storage)
     yield* notice(`Taking a backup into ${directory} first (--no-backup leaves it out) ..`)
     const { label } = yield* Effect.provide(
       Effect.flatMap(Backup.Backup, (backup) => backup.create()),

@@ -13,7 +13,7 @@ import { Output } from "../Output.ts"
 import * as Session from "../Session.ts"
 import { Stdio } from "../Stdio.ts"
 import * as Variables from "../Variables.ts"
-import * as common from "../specs/common.ts"
+import * as standard from "../specs/standardOptions.ts"
 
 /** Classifies the arguments, or what comes on stdin. */
 export const route = (input: { readonly database: DatabaseOptions; readonly sql: ReadonlyArray<string> }) =>
@@ -41,7 +41,7 @@ export const route = (input: { readonly database: DatabaseOptions; readonly sql:
 /** The catalogue of the configured database; PostgreSQL's own where none is configured. */
 const catalog = (options: DatabaseOptions) =>
   Effect.gen(function* () {
-    const isEmbedded = yield* Variables.flag(options.embedded, common.database.embedded)
+    const isEmbedded = yield* Variables.flag(options.embedded, standard.database.embedded)
     const settings = yield* Session.settings(options)
     if (!isEmbedded && !Session.isConfigured(settings)) return SqlClassifier.builtin
     const database = yield* Session.open(options, "none")

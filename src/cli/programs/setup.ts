@@ -21,7 +21,7 @@ import { Output } from "../Output.ts"
 import * as PlinthSchema from "../PlinthSchema.ts"
 import * as Seeds from "../Seeds.ts"
 import * as Session from "../Session.ts"
-import * as common from "../specs/common.ts"
+import * as standard from "../specs/standardOptions.ts"
 import type { Step } from "../Steps.ts"
 import * as Steps from "../Steps.ts"
 import * as Variables from "../Variables.ts"
@@ -40,8 +40,8 @@ export interface Input {
 export const setup = (input: Input) =>
   Effect.gen(function* () {
     const { result, style } = yield* Output
-    const folder = yield* Variables.text(input.dir, common.dir)
-    const seedsFolder = yield* Variables.text(input.seeds, common.seeds)
+    const folder = yield* Variables.text(input.dir, standard.dir)
+    const seedsFolder = yield* Variables.text(input.seeds, standard.seeds)
     const database = yield* Session.open(input.database, "embedded")
     const { settings } = database
 

@@ -2,7 +2,7 @@
  * `plinth backup`: the definition.
  */
 import type { CommandSpec } from "../Spec.ts"
-import { database, output, storage } from "./common.ts"
+import { database, output, storage } from "./standardOptions.ts"
 
 const label = {
   name: "label",

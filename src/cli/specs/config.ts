@@ -2,7 +2,7 @@
  * `plinth config`: the definition.
  */
 import type { CommandSpec } from "../Spec.ts"
-import { database, databaseName, output } from "./common.ts"
+import { database, databaseName, output } from "./standardOptions.ts"
 
 export const show = {
   name: "show",

@@ -2,7 +2,7 @@
  * `plinth dev`: the definition.
  */
 import type { CommandSpec } from "../Spec.ts"
-import { output } from "./common.ts"
+import { output } from "./standardOptions.ts"
 
 export const dev = {
   name: "dev",

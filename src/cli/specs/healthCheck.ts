@@ -2,7 +2,7 @@
  * `plinth health-check`: the definition.
  */
 import type { CommandSpec } from "../Spec.ts"
-import { database, dir, output } from "./common.ts"
+import { database, dir, output } from "./standardOptions.ts"
 
 export const healthCheck = {
   name: "health-check",

@@ -2,7 +2,7 @@
  * `plinth migrate`: the definition.
  */
 import type { CommandSpec, ExitSpec } from "../Spec.ts"
-import { database, databaseName, dir, output, yes } from "./common.ts"
+import { database, databaseName, dir, output, yes } from "./standardOptions.ts"
 
 const exits: ReadonlyArray<ExitSpec> = [
   [1, "failed; what was done before it is said, and the next run goes on from there"],

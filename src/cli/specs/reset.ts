@@ -2,7 +2,7 @@
  * `plinth reset`: the definition.
  */
 import type { CommandSpec } from "../Spec.ts"
-import { database, databaseName, dir, output, seeds, storage, yes } from "./common.ts"
+import { database, databaseName, dir, output, seeds, storage, yes } from "./standardOptions.ts"
 
 export const reset = {
   name: "reset",

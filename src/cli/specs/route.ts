@@ -2,7 +2,7 @@
  * `plinth route`: the definition.
  */
 import type { CommandSpec } from "../Spec.ts"
-import { database, output } from "./common.ts"
+import { database, output } from "./standardOptions.ts"
 
 export const route = {
   name: "route",

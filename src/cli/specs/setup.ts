@@ -2,7 +2,7 @@
  * `plinth setup`: the definition.
  */
 import type { CommandSpec } from "../Spec.ts"
-import { database, dir, output, seeds } from "./common.ts"
+import { database, dir, output, seeds } from "./standardOptions.ts"
 
 export const setup = {
   name: "setup",
