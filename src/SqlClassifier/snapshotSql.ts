@@ -18,6 +18,9 @@ const uses = (tree: string): string => `
 const rows = (query: string): string =>
   `(SELECT COALESCE(pg_catalog.json_agg(pg_catalog.row_to_json(q)), '[]') FROM (${query}) AS q)`
 
+/** `FirstNormalObjectId`: what users create has no smaller oid. */
+const firstOwnOid = 16384
+
 const isSystem = "n.nspname IN ('pg_catalog', 'information_schema')"
 
 /** What SQL cannot call: triggers, handlers, and whatever takes the server's own structures. */
@@ -75,10 +78,8 @@ const relations = rows(`
     (SELECT pg_catalog.json_agg('r' || i.inhrelid) FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid) AS children,
     CASE WHEN c.relrowsecurity THEN (SELECT pg_catalog.json_agg(${uses("y.polqual")}) FROM pg_catalog.pg_policy y
       WHERE y.polrelid = c.oid AND y.polcmd IN ('*', 'r')) END AS policies,
-    (SELECT pg_catalog.json_agg(DISTINCT 'v' || t.oid) FROM pg_catalog.pg_attribute a
-      JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND t.typtype <> 'd'
-        AND t.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace) AS columns
+    (SELECT pg_catalog.json_agg(DISTINCT 'v' || a.atttypid) FROM pg_catalog.pg_attribute a
+      WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.atttypid >= ${firstOwnOid}) AS columns
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND NOT ${isSystem} AND n.nspname <> 'pg_toast'`)
@@ -89,7 +90,10 @@ const systemRelations = rows(`
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'v') AND ${isSystem}`)
 
-/** Naming a type may run its input function, its constraints, and any cast to it. */
+/**
+ * The row types of tables (and arrays of them) are left out: there is one for each table, and naming one runs nothing of its
+ * own. Naming any other type may run its input function, its constraints, and any cast to it.
+ */
 const types = rows(`
   SELECT t.oid::pg_catalog.text AS id, n.nspname AS schema, t.typname AS name,
     'f' || t.typinput::pg_catalog.oid AS input, 'f' || t.typoutput::pg_catalog.oid AS output,
@@ -104,9 +108,10 @@ const types = rows(`
       ON c.oid = a.attrelid WHERE c.oid = t.typrelid AND c.relkind = 'c' AND NOT a.attisdropped) AS attributes
   FROM pg_catalog.pg_type t
   JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-  LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+  LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem
+  LEFT JOIN pg_catalog.pg_class c ON c.oid = COALESCE(NULLIF(t.typrelid, 0), e.typrelid)
   WHERE (NOT ${isSystem} AND (c.relkind IS NULL OR c.relkind = 'c') AND n.nspname <> 'pg_toast')
-    OR EXISTS (SELECT FROM pg_catalog.pg_cast s WHERE s.casttarget = t.oid AND s.castfunc >= 16384)`)
+    OR EXISTS (SELECT FROM pg_catalog.pg_cast s WHERE s.casttarget = t.oid AND s.castfunc >= ${firstOwnOid})`)
 
 const systemTypes = `
   (SELECT pg_catalog.string_agg(t.typname::pg_catalog.text, ' ') FROM pg_catalog.pg_type t
