@@ -8,6 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { startedAt } from "../../src/embedded/ProcessTable.ts"
 import * as ClusterProcess from "../support/clusterProcess.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
 
@@ -97,7 +98,7 @@ describe("a persistent cluster", () => {
       Effect.gen(function* () {
         const directory = join(yield* temporaryDirectory(), "cluster")
         yield* Effect.scoped(EmbeddedPostgres.make({ directory }))
-        const start = readFileSync("/proc/self/stat", "latin1").split(") ")[1]?.split(" ")[19]
+        const start = Option.getOrThrow(startedAt(process.pid))
         writeFileSync(join(directory, "lock"), `${process.pid}_${start}_test`)
         const error = yield* Effect.flip(
           Effect.scoped(EmbeddedPostgres.make({ directory, startTimeout: "300 millis" }))
