@@ -56,6 +56,20 @@ describe("Migrator.fromFolder", () => {
     }).pipe(Effect.provide(NodeContext.layer), withDatabase)
   )
 
+  it.live("takes the example migrations up, all the way back, and up again", () =>
+    Effect.gen(function* () {
+      const { migrator, sql } = yield* overFolder(`${root}migrations`)
+      const applied = ids(yield* migrator.up())
+      assert.isAbove(applied.length, 5)
+      const versioned = applied.filter((id) => !id.startsWith("R__"))
+      assert.deepStrictEqual(ids(yield* migrator.down({ to: "0" })), versioned.toReversed())
+      const left = yield* sql`SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace`
+      assert.deepStrictEqual(left, [])
+      assert.deepStrictEqual(ids(yield* migrator.up()), applied)
+      assert.deepStrictEqual((yield* migrator.status).notes, [])
+    }).pipe(Effect.provide(NodeContext.layer), withDatabase)
+  )
+
   it.live("stops before anything runs when a program cannot be imported or exports no migration", () =>
     Effect.gen(function* () {
       for (const text of ["export default 1", "import './nowhere.js'"]) {

@@ -3,6 +3,7 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import { Migrator } from "effect-plinth"
 import { TestDatabase } from "effect-plinth/testing"
 import { harness, ids, states, withDatabase } from "./support/migrators.ts"
@@ -164,6 +165,23 @@ describe("the history", () => {
         assert.strictEqual((yield* Effect.flip(migrator.up())).reason, "NewerSchema")
         assert.strictEqual((yield* Effect.flip(migrator.status)).reason, "NewerSchema")
       }).pipe(withDatabase)
+  )
+
+  it.live("is read on a standby, where nothing is migrated", () =>
+    Effect.gen(function* () {
+      yield* (yield* harness(first)).migrator.up()
+      const { replicaUrls } = yield* TestDatabase.TestDatabase
+      const [url = Redacted.make("")] = replicaUrls
+      yield* Effect.gen(function* () {
+        const migrator = yield* Migrator.make({ source: Migrator.fromRecord(both) })
+        yield* Effect.repeat(migrator.status, {
+          until: ({ pending }) => pending === 1,
+          schedule: Schedule.spaced("20 millis")
+        })
+        assert.deepStrictEqual(states(yield* migrator.status), { "0001": "applied", "0002": "pending" })
+        assert.strictEqual((yield* Effect.flip(migrator.up())).reason, "ReadOnlyServer")
+      }).pipe(Effect.provide(PgClient.layer({ url, maxConnections: 2 })))
+    }).pipe(Effect.scoped, Effect.provide(TestDatabase.layer({ replicas: 1 })))
   )
 
   it.live("gives the connection back as it came, and each migration the same session", () =>

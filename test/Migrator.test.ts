@@ -178,6 +178,23 @@ describe("Migrator.fromRecord", () => {
     })
   )
 
+  it.effect("puts a repeatable migration behind the one it depends on, and refuses a circle", () =>
+    Effect.gen(function* () {
+      const order = (a: string) =>
+        Effect.flatMap(
+          Migrator.fromRecord({
+            "R__a.sql": `-- plinth: depends=${a}\n`,
+            "R__b.sql": "",
+            "R__c.sql": "-- plinth: depends=R__a\n"
+          }),
+          ({ load }) => Effect.map(load, (files) => files.map(({ id }) => id))
+        )
+      assert.deepStrictEqual(yield* order("R__b"), ["R__b", "R__a", "R__c"])
+      const error = yield* Effect.flip(order("R__c"))
+      assert.include(error.message, "R__a.sql, R__c.sql depend on one another")
+    })
+  )
+
   it.effect("says where a directive is wrong", () =>
     Effect.gen(function* () {
       const { load } = yield* Migrator.fromRecord({ "1_a.sql": "-- x\n-- plinth: lock_timeout=2s\nSELECT 1" })

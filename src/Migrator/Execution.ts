@@ -51,7 +51,12 @@ export interface Task {
   readonly limits: Limits
   /** Whom the last statement that was blocked waited for. */
   readonly blockers: Ref.Ref<ReadonlyArray<Blocker>>
+  /** Who was reported last, and when in milliseconds. */
+  readonly reported: Ref.Ref<{ readonly pids: string; readonly at: number }>
 }
+
+/** The same blockers are reported again this often. */
+const reportEvery = Duration.seconds(30)
 
 /** A wait for a lock is looked into after this long, or half the time it has. */
 const longestPatience = Duration.seconds(1)
@@ -76,7 +81,11 @@ export const makeTask = (
     statementTimeout: directives.statementTimeout ?? run.limits.statementTimeout,
     concurrentlyTimeout: directives.statementTimeout ?? run.limits.concurrentlyTimeout
   }
-  return Effect.map(Ref.make<ReadonlyArray<Blocker>>([]), (blockers) => ({ run, file, direction, limits, blockers }))
+  return Effect.gen(function* () {
+    const blockers = yield* Ref.make<ReadonlyArray<Blocker>>([])
+    const reported = yield* Ref.make({ pids: "", at: 0 })
+    return { run, file, direction, limits, blockers, reported }
+  })
 }
 
 /** Words a failure of a step of ours. */
@@ -191,10 +200,15 @@ const watched = <A, E>(task: Task, pid: number, effect: Effect.Effect<A, E>): Ef
     pid,
     patience: patience(task.limits),
     onBlocked: (blockers) =>
-      Effect.zipRight(
-        Ref.set(task.blockers, blockers),
-        task.run.emit(MigrationEvent.Blocked({ id: task.file.id, blockers }))
-      )
+      Effect.gen(function* () {
+        yield* Ref.set(task.blockers, blockers)
+        const now = yield* Clock.currentTimeMillis
+        const pids = blockers.map(({ pid }) => pid).join()
+        const last = yield* Ref.get(task.reported)
+        if (last.pids === pids && now - last.at < Duration.toMillis(reportEvery)) return
+        yield* Ref.set(task.reported, { pids, at: now })
+        yield* task.run.emit(MigrationEvent.Blocked({ id: task.file.id, blockers }))
+      })
   })
 
 const runStatement = Effect.fnUntraced(function* (

@@ -9,17 +9,15 @@
  */
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
-import * as Clock from "effect/Clock"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { MigrationEvent } from "./Event.ts"
 import { MigrationError } from "./MigrationError.ts"
+import { Occupied, poll } from "./Poll.ts"
 import * as Session from "./Session.ts"
 
 /**
@@ -53,16 +51,11 @@ export interface LockOptions {
   readonly emit: (event: MigrationEvent) => Effect.Effect<void>
 }
 
-class Occupied extends Data.TaggedError("Occupied")<{ readonly holder: string }> {}
-
 /** Starts quickly for the short runs that are the rule, and slows down for the long one. */
 const polling = Schedule.exponential("50 millis", 1.5).pipe(
   Schedule.union(Schedule.spaced("1 second")),
   Schedule.jittered
 )
-
-/** A wait is reported at its start and then this often. */
-const reportEvery = Duration.seconds(10)
 
 const Holder = Schema.Struct({
   pid: Schema.Int,
@@ -76,22 +69,17 @@ const holderQuery = `SELECT l.pid, a.application_name AS application, a.client_a
 FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
 WHERE ${isOurs}`
 
-const describeHolder = (holders: ReadonlyArray<typeof Holder.Type>): string => {
-  const [holder] = holders
+const describeHolder = ([holder]: ReadonlyArray<typeof Holder.Type>): string => {
   if (holder === undefined) return "a process that has just finished"
+  const { address, application, pid, since } = holder
   const owner =
-    holder.application?.startsWith(lockApplication) === true
-      ? holder.application.slice(lockApplication.length).trim()
-      : ""
-  return [
-    owner === "" ? "another process" : owner,
-    `(server pid ${holder.pid}`,
-    holder.address === null ? "" : `, from ${holder.address}`,
-    holder.since === null ? ")" : `, since ${holder.since})`
+    application?.startsWith(`${lockApplication} `) === true ? application.slice(lockApplication.length + 1) : ""
+  const facts = [
+    `server pid ${pid}`,
+    ...(address === null ? [] : [`from ${address}`]),
+    ...(since === null ? [] : [`since ${since}`])
   ]
-    .join(" ")
-    .replaceAll(" ,", ",")
-    .replaceAll(" )", ")")
+  return `${owner === "" ? "another process" : owner} (${facts.join(", ")})`
 }
 
 /** Takes the lock, waiting for it if need be; it is given back when the scope closes. */
@@ -100,8 +88,6 @@ export const acquire = Effect.fnUntraced(function* (
   options: LockOptions
 ): Effect.fn.Return<Lock, SqlError | MigrationError, Scope.Scope> {
   const session = yield* Session.make(reserve, `${lockApplication} ${options.owner}`)
-  const started = yield* Clock.currentTimeMillis
-  const reported = yield* Ref.make(Number.NEGATIVE_INFINITY)
 
   const begin = [
     "BEGIN ISOLATION LEVEL READ COMMITTED",
@@ -122,19 +108,11 @@ export const acquire = Effect.fnUntraced(function* (
     return yield* new Occupied({ holder: describeHolder(yield* session.read(Holder, holderQuery)) })
   })
 
-  const report = Effect.fnUntraced(function* ({ holder }: Occupied) {
-    const now = yield* Clock.currentTimeMillis
-    if (now - (yield* Ref.get(reported)) < Duration.toMillis(reportEvery)) return
-    yield* Ref.set(reported, now)
-    yield* options.emit(MigrationEvent.WaitingForLock({ holder, waited: Duration.millis(now - started) }))
-  })
-
-  const pid = yield* attempt.pipe(
-    Effect.tapErrorTag("Occupied", report),
-    Effect.retry({
-      schedule: Schedule.upTo(polling, options.wait),
-      while: (error) => error._tag === "Occupied"
-    }),
+  const pid = yield* poll(attempt, {
+    schedule: polling,
+    wait: options.wait,
+    report: (holder, waited) => options.emit(MigrationEvent.WaitingForLock({ holder, waited }))
+  }).pipe(
     Effect.catchTag(
       "Occupied",
       ({ holder }) =>
@@ -169,7 +147,6 @@ export const awaitOrphans = Effect.fnUntraced(function* (
   work: Session.Session,
   options: LockOptions
 ): Effect.fn.Return<void, SqlError | MigrationError> {
-  const started = yield* Clock.currentTimeMillis
   const pid = yield* prove(lock, work)
   const look = Effect.gen(function* () {
     yield* lock.session.run("SELECT pg_catalog.pg_stat_clear_snapshot()")
@@ -182,15 +159,13 @@ export const awaitOrphans = Effect.fnUntraced(function* (
   const gone = Effect.gen(function* () {
     const [orphan] = yield* look
     if (orphan === undefined) return
-    const waited = Duration.millis((yield* Clock.currentTimeMillis) - started)
-    yield* options.emit(MigrationEvent.WaitingForOrphan({ pid: orphan.pid, waited }))
     return yield* new Occupied({ holder: String(orphan.pid) })
   })
-  yield* gone.pipe(
-    Effect.retry({
-      schedule: Schedule.upTo(Schedule.spaced("200 millis"), options.wait),
-      while: (error) => error._tag === "Occupied"
-    }),
+  yield* poll(gone, {
+    schedule: Schedule.spaced("200 millis"),
+    wait: options.wait,
+    report: (holder, waited) => options.emit(MigrationEvent.WaitingForOrphan({ pid: Number(holder), waited }))
+  }).pipe(
     Effect.catchTag(
       "Occupied",
       ({ holder }) =>
