@@ -1,14 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { SqlClassifier, SqlText } from "effect-plinth"
 import * as fc from "effect/FastCheck"
+import { check, patience } from "./SqlClassifier/check.ts"
 import { reads, refused, sessions } from "./SqlClassifier/corpus.ts"
 import { mutatedSql, soup, sql as anySql } from "./SqlClassifier/grammar.ts"
 import { truthOf } from "./SqlClassifier/tree.ts"
-
-const long = process.env["PLINTH_TEST_LONG"] === "1"
-/** For properties: the long run takes minutes. */
-const patience = { timeout: long ? 900_000 : 60_000 }
-const sized = (runs: number) => ({ numRuns: long ? runs * 20 : runs, ...(long ? {} : { seed: 20_251_122 }) })
 
 const classOf = (sql: string) => SqlClassifier.classify(sql, SqlClassifier.builtin).class
 
@@ -16,34 +12,28 @@ const classOf = (sql: string) => SqlClassifier.classify(sql, SqlClassifier.built
 const writes = refused.filter((sql) => classOf(sql) === "write")
 
 describe("SqlClassifier", () => {
-  it("calls a statement a write exactly where its syntax tree holds one", patience, () => {
+  it("calls a statement a write exactly where its syntax tree holds one", patience, async () => {
     let compared = 0
-    fc.assert(
-      fc.property(anySql, (sql) => {
-        const truth = truthOf(sql)
-        if (truth === undefined) return
-        compared++
-        const { class: found, reason } = SqlClassifier.classify(sql, SqlClassifier.builtin)
-        assert.strictEqual(found, truth.writes ? "write" : "read", reason)
-      }),
-      sized(1500)
-    )
+    await check(anySql, 1500, (sql) => {
+      const truth = truthOf(sql)
+      if (truth === undefined) return
+      compared++
+      const { class: found, reason } = SqlClassifier.classify(sql, SqlClassifier.builtin)
+      assert.strictEqual(found, truth.writes ? "write" : "read", reason)
+    })
     assert.isAbove(compared, 1200)
   })
 
-  it("judges any text without throwing, and none a read that PostgreSQL parses as a write", patience, () => {
-    fc.assert(
-      fc.property(fc.oneof(fc.string(), soup, mutatedSql), (text) => {
-        const { class: found, reason } = SqlClassifier.classify(text, SqlClassifier.builtin)
-        assert.isNotEmpty(reason)
-        if (found !== "read") return
-        const truth = truthOf(text)
-        assert.notStrictEqual(truth?.writes, true)
-        // A relation that was not seen could be an unlogged table or a view over a volatile function.
-        assert.includeMembers([...SqlText.tables(text)], [...(truth?.relations ?? [])])
-      }),
-      sized(4000)
-    )
+  it("judges any text without throwing, and none a read that PostgreSQL parses as a write", patience, async () => {
+    await check(fc.oneof(fc.string(), soup, mutatedSql), 4000, (text) => {
+      const { class: found, reason } = SqlClassifier.classify(text, SqlClassifier.builtin)
+      assert.isNotEmpty(reason)
+      if (found !== "read") return
+      const truth = truthOf(text)
+      assert.notStrictEqual(truth?.writes, true)
+      // A relation that was not seen could be an unlogged table or a view over a volatile function.
+      assert.includeMembers([...SqlText.tables(text)], [...(truth?.relations ?? [])])
+    })
   })
 
   it.each<[string, (sql: string) => string]>([

@@ -2,13 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { SqlText } from "effect-plinth"
 import * as fc from "effect/FastCheck"
 import { scanSync } from "libpg-query"
+import { check, patience } from "./SqlClassifier/check.ts"
 import { scripts, soup, sql as anySql } from "./SqlClassifier/grammar.ts"
 import { truthOf } from "./SqlClassifier/tree.ts"
-
-const long = process.env["PLINTH_TEST_LONG"] === "1"
-/** For properties: the long run takes minutes. */
-const patience = { timeout: long ? 900_000 : 60_000 }
-const sized = (runs: number) => ({ numRuns: long ? runs * 20 : runs, ...(long ? {} : { seed: 20_251_122 }) })
 
 const texts = (sql: string): ReadonlyArray<string> => SqlText.statements(sql).map(({ text }) => text)
 const cut = (sql: string): ReadonlyArray<string> =>
@@ -57,40 +53,34 @@ describe("SqlText", () => {
       assert.deepStrictEqual(cut(sql), tokens)
     })
 
-    it("agrees with PostgreSQL's lexer on every token, whatever the text", patience, () => {
+    it("agrees with PostgreSQL's lexer on every token, whatever the text", patience, async () => {
       let compared = 0
-      fc.assert(
-        fc.property(fc.oneof(soup, { weight: 1, arbitrary: anySql }), (sql) => {
-          const theirs = scan(sql)
-          // libpg-query reports comments as tokens, so that they break a continued literal; in the server they do not
-          // (SqlClassifier.integration.test.ts).
-          if (theirs === undefined || /'\s*--/.test(sql)) return
-          compared++
-          const bytes = bytesOf(sql)
-          assert.deepStrictEqual(
-            SqlText.tokenize(sql).map(({ end, start }) => sql.slice(start, end)),
-            theirs.map(({ end, start }) => bytes.toString("utf8", start, end))
-          )
-        }),
-        sized(4000)
-      )
+      await check(fc.oneof(soup, { weight: 1, arbitrary: anySql }), 4000, (sql) => {
+        const theirs = scan(sql)
+        // libpg-query reports comments as tokens, so that they break a continued literal; in the server they do not
+        // (SqlClassifier.integration.test.ts).
+        if (theirs === undefined || /'\s*--/.test(sql)) return
+        compared++
+        const bytes = bytesOf(sql)
+        assert.deepStrictEqual(
+          SqlText.tokenize(sql).map(({ end, start }) => sql.slice(start, end)),
+          theirs.map(({ end, start }) => bytes.toString("utf8", start, end))
+        )
+      })
       assert.isAbove(compared, 1000)
     })
 
-    it("gives back every character of any text that is not white space", patience, () => {
-      fc.assert(
-        fc.property(fc.oneof(fc.string(), soup), (sql) => {
-          let end = 0
-          for (const token of SqlText.tokenize(sql)) {
-            assert.isAtLeast(token.start, end)
-            assert.match(sql.slice(end, token.start), /^[ \t\n\r\f\v]*$/)
-            assert.isAbove(token.end, token.start)
-            end = token.end
-          }
-          assert.match(sql.slice(end), /^[ \t\n\r\f\v]*$/)
-        }),
-        sized(2000)
-      )
+    it("gives back every character of any text that is not white space", patience, async () => {
+      await check(fc.oneof(fc.string(), soup), 2000, (sql) => {
+        let end = 0
+        for (const token of SqlText.tokenize(sql)) {
+          assert.isAtLeast(token.start, end)
+          assert.match(sql.slice(end, token.start), /^[ \t\n\r\f\v]*$/)
+          assert.isAbove(token.end, token.start)
+          end = token.end
+        }
+        assert.match(sql.slice(end), /^[ \t\n\r\f\v]*$/)
+      })
     })
   })
 
@@ -114,25 +104,22 @@ describe("SqlText", () => {
       assert.deepStrictEqual(texts(sql), expected)
     })
 
-    it("finds the same boundaries as PostgreSQL's parser", patience, () => {
+    it("finds the same boundaries as PostgreSQL's parser", patience, async () => {
       let compared = 0
-      fc.assert(
-        fc.property(fc.oneof({ weight: 3, arbitrary: scripts }, { weight: 1, arbitrary: anySql }), (sql) => {
-          const truth = truthOf(sql)
-          const tokens = scan(sql)
-          if (truth === undefined || tokens === undefined) return
-          compared++
-          const bytes = bytesOf(sql)
-          const expected = truth.spans.map(({ end = bytes.length, start }) => {
-            const inside = tokens.filter(
-              (token) => token.start >= start && token.end <= end && !comments.has(token.tokenName)
-            )
-            return bytes.toString("utf8", inside[0]?.start, inside.at(-1)?.end)
-          })
-          assert.deepStrictEqual(texts(sql), expected)
-        }),
-        sized(1000)
-      )
+      await check(fc.oneof({ weight: 3, arbitrary: scripts }, { weight: 1, arbitrary: anySql }), 1000, (sql) => {
+        const truth = truthOf(sql)
+        const tokens = scan(sql)
+        if (truth === undefined || tokens === undefined) return
+        compared++
+        const bytes = bytesOf(sql)
+        const expected = truth.spans.map(({ end = bytes.length, start }) => {
+          const inside = tokens.filter(
+            (token) => token.start >= start && token.end <= end && !comments.has(token.tokenName)
+          )
+          return bytes.toString("utf8", inside[0]?.start, inside.at(-1)?.end)
+        })
+        assert.deepStrictEqual(texts(sql), expected)
+      })
       assert.isAbove(compared, 600)
     })
 
@@ -206,32 +193,26 @@ describe("SqlText", () => {
       assert.notStrictEqual(SqlText.normalize(one), SqlText.normalize(other))
     })
 
-    it("means the same to PostgreSQL as the text it was made of", patience, () => {
-      fc.assert(
-        fc.property(anySql, (sql) => {
-          const truth = truthOf(sql)
-          if (truth === undefined) return
-          const normal = truthOf(SqlText.normalize(sql))
-          assert.deepStrictEqual([normal?.writes, normal?.relations], [truth.writes, truth.relations])
-          assert.strictEqual(SqlText.normalize(SqlText.normalize(sql)), SqlText.normalize(sql))
-        }),
-        sized(300)
-      )
+    it("means the same to PostgreSQL as the text it was made of", patience, async () => {
+      await check(anySql, 300, (sql) => {
+        const truth = truthOf(sql)
+        if (truth === undefined) return
+        const normal = truthOf(SqlText.normalize(sql))
+        assert.deepStrictEqual([normal?.writes, normal?.relations], [truth.writes, truth.relations])
+        assert.strictEqual(SqlText.normalize(SqlText.normalize(sql)), SqlText.normalize(sql))
+      })
     })
   })
 
   describe("tables", () => {
-    it("names exactly the relations of the syntax tree that no CTE shadows", patience, () => {
+    it("names exactly the relations of the syntax tree that no CTE shadows", patience, async () => {
       let compared = 0
-      fc.assert(
-        fc.property(anySql, (sql) => {
-          const truth = truthOf(sql)
-          if (truth === undefined) return
-          compared++
-          assert.deepStrictEqual([...SqlText.tables(sql)].sort(), [...truth.relations].sort())
-        }),
-        sized(1000)
-      )
+      await check(anySql, 1000, (sql) => {
+        const truth = truthOf(sql)
+        if (truth === undefined) return
+        compared++
+        assert.deepStrictEqual([...SqlText.tables(sql)].sort(), [...truth.relations].sort())
+      })
       assert.isAbove(compared, 800)
     })
 
