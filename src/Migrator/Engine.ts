@@ -13,7 +13,6 @@ import * as RetryPolicy from "../RetryPolicy.ts"
 import type { DownOptions, MigratorOptions, PlanOptions, UpOptions } from "./Options.ts"
 import type { MigrationEvent } from "./Event.ts"
 import { MigrationEvent as Events } from "./Event.ts"
-import type { Limits, Run } from "./Execution.ts"
 import * as Failure from "./Failure.ts"
 import * as History from "./History.ts"
 import * as Lock from "./Lock.ts"
@@ -31,6 +30,7 @@ import * as Session from "./Session.ts"
 import type { Source } from "./Source.ts"
 import type { Status } from "./Status.ts"
 import { statusOf } from "./Status.ts"
+import type { Limits, Run } from "./Task.ts"
 
 /**
  * A migration that was run.

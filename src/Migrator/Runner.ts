@@ -5,13 +5,14 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { MigrationEvent } from "./Event.ts"
-import type { Run, Task } from "./Execution.ts"
-import { makeTask, runCode, runSegments, runTransaction, step } from "./Execution.ts"
+import { runCode, runSegments, runTransaction } from "./Execution.ts"
 import * as Failure from "./Failure.ts"
 import type { Progress, Row } from "./History.ts"
 import type { Code, MigrationFile, Script } from "./MigrationFile.ts"
 import type { MigrationError } from "./MigrationError.ts"
 import { isTransactional } from "./Segments.ts"
+import { makeTask, step } from "./Task.ts"
+import type { Run, Task } from "./Task.ts"
 
 /** Applies a migration, going on after the statements that an earlier run did. */
 export const apply = Effect.fnUntraced(function* (
