@@ -8,8 +8,10 @@ import type * as Cookies from "@effect/platform/Cookies"
 import * as HttpApp from "@effect/platform/HttpApp"
 import * as HttpServerRequest from "@effect/platform/HttpServerRequest"
 import * as HttpServerResponse from "@effect/platform/HttpServerResponse"
+import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import { QueryRouter, session } from "../QueryRouter.ts"
 
@@ -64,7 +66,10 @@ export const make = (
     })
 }
 
-/** Handlers run after a failure has become a response, outside of the session, whose context they bring along. */
+/**
+ * Handlers run after a failure has become a response, outside of the session, whose context they bring along. They run
+ * uninterruptibly, where the token's deadline could not end its wait: hence the fiber.
+ */
 const sendToken = (
   router: QueryRouter["Type"],
   received: string | undefined,
@@ -73,10 +78,16 @@ const sendToken = (
 ): Effect.Effect<void> =>
   Effect.flatMap(Effect.context<never>(), (context) =>
     HttpApp.appendPreResponseHandler((_request, response) =>
-      Effect.map(Effect.provide(router.token, context), (token) =>
+      Effect.map(awaitToken(router, context), (token) =>
         Option.isSome(token) && token.value !== received
           ? HttpServerResponse.unsafeSetCookie(response, name, token.value, attributes)
           : response
       )
     )
   )
+
+const awaitToken = (
+  router: QueryRouter["Type"],
+  context: Context.Context<never>
+): Effect.Effect<Option.Option<string>> =>
+  router.token.pipe(Effect.provide(context), Effect.interruptible, Effect.forkDaemon, Effect.flatMap(Fiber.join))

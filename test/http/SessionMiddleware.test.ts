@@ -7,7 +7,7 @@ import { QueryRouter } from "effect-plinth"
 import { SessionMiddleware } from "effect-plinth/http"
 
 interface Asked {
-  readonly token: Option.Option<string>
+  readonly token: Option.Option<string> | Effect.Effect<Option.Option<string>>
   readonly cookie?: string | undefined
   readonly app?: HttpApp.Default<Error> | undefined
   readonly options?: SessionMiddleware.Options | undefined
@@ -18,7 +18,7 @@ const ask = ({ app = HttpServerResponse.text("done"), cookie, options, token }: 
   Effect.gen(function* () {
     const tokens: Array<string> = []
     const router = QueryRouter.layerTest({
-      token: Effect.succeed(token),
+      token: Option.isOption(token) ? Effect.succeed(token) : token,
       withToken: (effect, text) =>
         Effect.zipRight(
           Effect.sync(() => tokens.push(text)),
@@ -61,6 +61,18 @@ describe("SessionMiddleware", () => {
       const { cookies, status } = yield* ask({ app: Effect.fail(new Error("no")), token: Option.some("seen") })
       assert.strictEqual(status, 500)
       assert.match(cookies[0] ?? "", /^plinth-session=seen;/)
+    })
+  )
+
+  it.live("answers although what the token waits for never comes", () =>
+    Effect.gen(function* () {
+      const token = Effect.flatten(Effect.timeoutOption(Effect.never, "20 millis")).pipe(
+        Effect.option,
+        Effect.as(Option.some("late"))
+      )
+      const { cookies, status } = yield* ask({ token })
+      assert.strictEqual(status, 200)
+      assert.match(cookies[0] ?? "", /^plinth-session=late;/)
     })
   )
 
