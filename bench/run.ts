@@ -6,6 +6,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 
 const benchmarks: Record<string, () => Promise<{ readonly main: Effect.Effect<void, unknown> }>> = {
+  backup: () => import("./backup.ts"),
   classifier: () => import("./classifier.ts"),
   client: () => import("./client.ts")
 }

@@ -34,6 +34,8 @@ const command = (label: string): string =>
 interface Packed {
   readonly bytes: Uint8Array
   readonly sourceBytes: number
+  /** To be called when the bytes are written. */
+  readonly release: () => void
 }
 
 type Step = Exclude<BaseBackupEvent, { readonly _tag: "Data" }> | ({ readonly _tag: "Packed" } & Packed)
@@ -79,7 +81,9 @@ export const copy = (
             sha256
           }))
         case "Packed":
-          return Effect.zipRight(writer.write(step.bytes, step.sourceBytes), meter.advance(step.sourceBytes))
+          return writer
+            .write(step.bytes, step.sourceBytes)
+            .pipe(Effect.zipRight(Effect.sync(step.release)), Effect.zipRight(meter.advance(step.sourceBytes)))
         case "Stopped":
           return Effect.map(DateTime.now, (at) => {
             stopped = { ...step.position, at }
@@ -114,10 +118,14 @@ export const copy = (
 
 const pack = (event: BaseBackupEvent, compression: Compression): Effect.Effect<Step, BackupError> => {
   if (event._tag !== "Data") return Effect.succeed(event)
-  const sourceBytes = event.bytes.length
-  if (compression.algorithm === "none") return Effect.succeed({ _tag: "Packed", bytes: event.bytes, sourceBytes })
-  return Gzip.compress(event.bytes, compression.level).pipe(
-    Effect.map((bytes): Step => ({ _tag: "Packed", bytes, sourceBytes })),
+  const { bytes, release } = event
+  const sourceBytes = bytes.length
+  if (compression.algorithm === "none") return Effect.succeed({ _tag: "Packed", bytes, sourceBytes, release })
+  return Gzip.compress(bytes, compression.level).pipe(
+    Effect.map((compressed): Step => {
+      release()
+      return { _tag: "Packed", bytes: compressed, sourceBytes, release: () => {} }
+    }),
     // Deflate accepts every input: this is a lack of memory or a bug.
     Effect.orDie
   )

@@ -24,7 +24,8 @@ export type BaseBackupEvent =
   | { readonly _tag: "Archive"; readonly name: string; readonly location: string }
   /** What follows belongs to PostgreSQL's own backup_manifest. */
   | { readonly _tag: "Manifest" }
-  | { readonly _tag: "Data"; readonly bytes: Uint8Array }
+  /** `release` gives the memory back for a later block: call it once, when the bytes are of no use any more. */
+  | { readonly _tag: "Data"; readonly bytes: Uint8Array; readonly release: () => void }
   | { readonly _tag: "Stopped"; readonly position: WalPosition }
 
 export interface Receiver {
@@ -49,6 +50,8 @@ export class BaseBackupReceiver {
   private rows: Array<Fields> = []
   private start: WalPosition | undefined
   private block: Buffer | undefined
+  /** Blocks to use again. As many new ones per second as there are megabytes keep the garbage collector busy. */
+  private readonly free: Array<Buffer> = []
   private filled = 0
 
   constructor(command: string, receiver: Receiver) {
@@ -128,7 +131,7 @@ export class BaseBackupReceiver {
   private append(chunk: Buffer): void {
     let from = 1
     while (from < chunk.length) {
-      this.block ??= Buffer.allocUnsafeSlow(blockBytes)
+      this.block ??= this.free.pop() ?? Buffer.allocUnsafeSlow(blockBytes)
       const copied = chunk.copy(this.block, this.filled, from)
       from += copied
       this.filled += copied
@@ -137,8 +140,10 @@ export class BaseBackupReceiver {
   }
 
   private flush(): void {
-    if (this.block === undefined) return
-    this.receiver.offer({ _tag: "Data", bytes: this.block.subarray(0, this.filled) })
+    const { block } = this
+    if (block === undefined) return
+    const release = () => void this.free.push(block)
+    this.receiver.offer({ _tag: "Data", bytes: block.subarray(0, this.filled), release })
     this.block = undefined
     this.filled = 0
   }
