@@ -4,4 +4,5 @@
  * @since 0.1.0
  */
 export * as BackupStorageSuite from "./BackupStorageSuite.ts"
+export * as ScriptedSql from "./ScriptedSql.ts"
 export * as TestDatabase from "./TestDatabase.ts"
