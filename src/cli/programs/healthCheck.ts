@@ -1,20 +1,25 @@
 /**
  * `plinth health-check`: runs the checks once and prints what they found.
  */
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as DatabaseConfig from "../../DatabaseConfig.ts"
 import type { ConnectionTarget, Settings } from "../../DatabaseConfig.ts"
+import * as DatabaseErrors from "../../DatabaseError.ts"
 import type { Target } from "../../HealthCheck.ts"
 import * as HealthMonitor from "../../HealthMonitor.ts"
+import * as Migrator from "../../Migrator.ts"
 import { connect } from "../Clients.ts"
 import * as Exit from "../Exit.ts"
 import type { DatabaseOptions } from "../Options.ts"
 import { Output } from "../Output.ts"
 import * as Session from "../Session.ts"
+import * as standard from "../specs/standardOptions.ts"
 import { table } from "../Table.ts"
+import * as Variables from "../Variables.ts"
 
 /** What the command line says. */
 export interface Input {
@@ -42,7 +47,8 @@ const run = (input: Input) =>
     const output = yield* Output
     const { settings } = yield* Session.open(input.database, "none")
     const nodes = yield* targets(settings)
-    const monitor = yield* HealthMonitor.make({ nodes, background: false })
+    const migrations = yield* migrationFacts(input, nodes[0].run)
+    const monitor = yield* HealthMonitor.make({ nodes, migrations, background: false })
     const report = yield* monitor.check({ ids: input.check.length === 0 ? undefined : input.check, tier: input.tier })
     const format = output.options.json ? "json" : input.format
     yield* output.print(`${render(report, format, output)}\n`)
@@ -73,9 +79,35 @@ const targets = (settings: Settings) => {
   return Effect.zipWith(
     target("primary")(settings.primary),
     Effect.forEach(settings.replicas, target("replica"), { concurrency: 4 }),
-    (primary, replicas) => [primary, ...replicas]
+    (primary, replicas): readonly [Target, ...ReadonlyArray<Target>] => [primary, ...replicas]
   )
 }
+
+/** What the folder's migrations are for the check that is behind them; nothing where there is no folder. */
+const migrationFacts = (input: Input, sql: SqlClient.SqlClient) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const folder = yield* Variables.text(input.dir, standard.dir)
+    if (!(yield* Effect.orElseSucceed(fs.exists(folder), () => false))) return undefined
+    const migrator = yield* Effect.provideService(
+      Migrator.make({ source: Migrator.fromFolder(folder) }),
+      SqlClient.SqlClient,
+      sql
+    )
+    const idsIn = (entries: Migrator.Status["entries"], ...states: ReadonlyArray<Migrator.State>) =>
+      entries.filter(({ state }) => states.includes(state)).map(({ id }) => id)
+    return {
+      name: folder,
+      read: migrator.status.pipe(
+        Effect.map(({ entries }) => ({
+          pending: idsIn(entries, "pending", "out-of-order"),
+          failed: idsIn(entries, "started", "reverting"),
+          drifted: idsIn(entries, "edited", "renamed", "missing")
+        })),
+        Effect.mapError(DatabaseErrors.from)
+      )
+    }
+  })
 
 const explain = (id: string) =>
   Effect.gen(function* () {

@@ -63,6 +63,8 @@ export interface Given {
 export interface Running {
   readonly child: ChildProcess
   readonly ended: Promise<Ended>
+  /** What it has printed so far. */
+  readonly output: () => Pick<Ended, "stdout" | "stderr">
   /** Resolves when stdout or stderr contains the text. */
   readonly printed: (text: string) => Promise<void>
 }
@@ -103,7 +105,7 @@ export const start = (file: string, args: ReadonlyArray<string>, given: Given = 
       look()
       void ended.then((end) => reject(new Error(`it ended without printing "${text}":\n${end.stdout}\n${end.stderr}`)))
     })
-  return { child, ended, printed }
+  return { child, ended, printed, output: () => ({ stdout, stderr }) }
 }
 
 /** Starts `plinth`; it is killed when the scope closes before its end. */
