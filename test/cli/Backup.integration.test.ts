@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { TestDatabase } from "effect-plinth/testing"
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync, writeSync } from "node:fs"
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs"
 import { join } from "node:path"
 import * as FaultProxy from "../support/FaultProxy.ts"
 import { withDatabase } from "../support/migrators.ts"
@@ -100,11 +100,14 @@ describe("plinth backup", () => {
   it.live("says where it cannot write", () =>
     Effect.gen(function* () {
       const { url } = yield* TestDatabase.TestDatabase
-      const ended = yield* plinth(["backup", "create", "--storage", "/proc/nowhere"], {
+      const cwd = yield* temporaryDirectory()
+      writeFileSync(join(cwd, "file"), "")
+      const ended = yield* plinth(["backup", "create", "--storage", "file/backups"], {
+        cwd,
         env: { DATABASE_URL: Redacted.value(url) }
       })
       assert.strictEqual(ended.code, 1)
-      assert.include(ended.stderr, "/proc/nowhere")
+      assert.include(ended.stderr, "file/backups")
     }).pipe(withDatabase)
   )
 })
