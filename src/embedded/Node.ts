@@ -6,7 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as ControlSession from "./ControlSession.ts"
@@ -119,7 +119,7 @@ export const make = (
     )
     const node: Node = {
       name: server.name,
-      url: url(port, password),
+      url: Standby.url(port, password),
       host: "127.0.0.1",
       port,
       dataDirectory: server.dataDirectory,
@@ -186,12 +186,3 @@ export const make = (
     }
     return node
   })
-
-/** The superuser's URL of the server on that port. */
-export const url = (port: number, password: Standby.Password): Redacted.Redacted => {
-  const credentials = Option.match(password, {
-    onNone: () => "postgres",
-    onSome: (secret) => `postgres:${encodeURIComponent(Redacted.value(secret))}`
-  })
-  return Redacted.make(`postgres://${credentials}@127.0.0.1:${port}/postgres`)
-}

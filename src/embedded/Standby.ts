@@ -19,10 +19,13 @@ import * as Settings from "./ServerSettings.ts"
 /** The superuser's password; none where the cluster trusts every local connection. */
 export type Password = Option.Option<Redacted.Redacted>
 
-/** What a standby has to know about its primary. */
-export interface Upstream {
+interface Endpoint {
   readonly name: string
   readonly url: Redacted.Redacted
+}
+
+/** What a standby has to know about its primary. */
+export interface Upstream extends Endpoint {
   readonly port: number
   readonly dataDirectory: string
 }
@@ -35,6 +38,15 @@ export const primaryConnection = (name: string, port: number, password: Password
     application_name: name,
     ...Option.match(password, { onNone: () => ({}), onSome: (secret) => ({ password: Redacted.value(secret) }) })
   })
+
+/** The superuser's URL of the server on that port. */
+export const url = (port: number, password: Password): Redacted.Redacted => {
+  const credentials = Option.match(password, {
+    onNone: () => "postgres",
+    onSome: (secret) => `postgres:${encodeURIComponent(Redacted.value(secret))}`
+  })
+  return Redacted.make(`postgres://${credentials}@127.0.0.1:${port}/postgres`)
+}
 
 export const signalFile = (dataDirectory: string): string => join(dataDirectory, "standby.signal")
 
@@ -133,14 +145,49 @@ export const awaitStreaming = (
 /** How long a standby may take to find out that it can or cannot follow, before a new copy is made. */
 const followPatience = Duration.seconds(3)
 
-// Without a copy: a running standby is pointed at the primary, a stopped server is started as its standby. It never
-// streams when its history has diverged: the primary refuses.
+const Timeline = Schema.Struct({ timeline: Schema.Number })
+
+// pg_walfile_name has the timeline in its first eight hexadecimal digits; the control file is late after a promotion.
+const written = `select ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int
+  as timeline`
+const received = `select coalesce(max(received_tli), 0) as timeline from pg_catalog.pg_stat_wal_receiver
+  where status = 'streaming'`
+
+// A server whose history has diverged is sent what both have in common, again and again: it streams for moments, but
+// never on the timeline of the primary.
+const awaitTimeline = (standby: Endpoint, primary: Upstream) =>
+  Effect.gen(function* () {
+    const source = yield* ControlSession.open(primary, "await timeline")
+    const [current] = yield* source.rows(Timeline, written)
+    const session = yield* ControlSession.open(standby, "await timeline")
+    yield* session.rows(Timeline, received).pipe(
+      Effect.repeat({
+        until: ([row]) => row?.timeline === current?.timeline,
+        schedule: Schedule.spaced(Duration.millis(10))
+      })
+    )
+  }).pipe(
+    Effect.scoped,
+    Effect.timeoutFail({
+      duration: followPatience,
+      onTimeout: () =>
+        new EmbeddedPostgresError({
+          reason: "NotStreaming",
+          operation: "await timeline",
+          node: standby.name,
+          description: `it does not follow the timeline of ${primary.name}`
+        })
+    })
+  )
+
+// Without a copy: a running standby is pointed at the primary, a stopped server is started as its standby.
 const follow = (server: Server.Server, self: Self, primary: Upstream, password: Password) =>
   Effect.gen(function* () {
     yield* configure(server, self, primary.port, password)
     const running = yield* PostmasterFile.running(server.dataDirectory)
     yield* Option.isSome(running) ? Server.reload(server) : Server.start(server, self.port)
     yield* awaitStreaming(primary, [server.name], followPatience)
+    yield* awaitTimeline({ name: server.name, url: url(self.port, password) }, primary)
   })
 
 /** Replaces the server's data by a new copy of the primary and starts it as its standby. */
