@@ -28,8 +28,8 @@ export interface NodeSample {
   readonly identity: string
   readonly timeline: number
   /**
-   * On a primary where WAL is inserted: the write position can be behind a commit when `synchronous_commit` is off. On
-   * a standby how far it is replayed.
+   * On a primary where the last inserted record ends: the write position can be behind a commit when
+   * `synchronous_commit` is off. On a standby how far it is replayed.
    */
   readonly lsn: bigint
   /** Of a standby: whether WAL arrives now; undefined where the user may not see it. */
@@ -62,7 +62,9 @@ const sampleSql = `
          WHEN receiver.pid IS NULL THEN false
          WHEN receiver.status IS NULL THEN NULL
          ELSE receiver.status = 'streaming' END AS streaming,
-    CASE WHEN recovering THEN pg_catalog.pg_is_wal_replay_paused() ELSE false END AS paused
+    CASE WHEN recovering THEN pg_catalog.pg_is_wal_replay_paused() ELSE false END AS paused,
+    pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size'))::text AS segment,
+    pg_catalog.current_setting('wal_block_size') AS block
   FROM (SELECT pg_catalog.pg_is_in_recovery() AS recovering OFFSET 0) AS node
   LEFT JOIN pg_catalog.pg_stat_wal_receiver AS receiver ON true`
 
@@ -73,9 +75,23 @@ const Row = Schema.Struct({
   lsn: Schema.NullOr(Schema.String),
   timeline: Schema.NullOr(Schema.Number),
   streaming: Schema.NullOr(Schema.Boolean),
-  paused: Schema.Boolean
+  paused: Schema.Boolean,
+  segment: Schema.BigInt,
+  block: Schema.BigInt
 })
 const decode = Schema.decodeUnknown(Row)
+
+/** Headers of WAL pages in xlog_internal.h: the first of a segment, and any other. */
+const longHeader = 40n
+const shortHeader = 24n
+
+/**
+ * The end of the last record before an insert position. After a record that fills its page, as the one that switches
+ * segments does, the insert position is behind the header of a page that has no record yet; replay stops before it, and
+ * without this no standby would ever be level with an idle primary.
+ */
+export const recordEnd = (insert: bigint, segment: bigint, block: bigint): bigint =>
+  insert % segment === longHeader ? insert - longHeader : insert % block === shortHeader ? insert - shortHeader : insert
 
 /** Fails when the node does not answer in time; its connection is of no use then. */
 export const sample = (
@@ -115,7 +131,7 @@ export const sample = (
         systemIdentifier: row.system,
         identity: row.identity,
         timeline: row.timeline ?? 0,
-        lsn: parseLsn(row.lsn ?? "0/0"),
+        lsn: row.standby ? parseLsn(row.lsn ?? "0/0") : recordEnd(parseLsn(row.lsn ?? "0/0"), row.segment, row.block),
         streaming: row.streaming ?? undefined,
         paused: row.paused
       }))
