@@ -217,6 +217,7 @@ const watch = (node: Node, interval: Duration.Duration) =>
     )
     yield* session.pipe(
       Effect.catchAll((error: DatabaseError) => Effect.sync(() => node.down(error))),
+      Effect.zipRight(Effect.sleep(wakeGap)),
       Effect.zipRight(pause),
       Effect.forever,
       Effect.forkScoped

@@ -169,7 +169,7 @@ export const makeBackend = (
     const onNode = (node: RoutedNode, session: Session, query: Query) =>
       alone ? node.pool.run([query]) : node.track(session, node.pool.run([query]))
 
-    /** Ends when a node has just shown to be a primary. */
+    /** Some when a node has just shown to be a primary, none when that takes too long. */
     const reprobe = Effect.suspend(() => {
       const moment = now()
       return Effect.raceAll(
@@ -181,13 +181,28 @@ export const makeBackend = (
       )
     }).pipe(Effect.timeoutOption(reprobeTimeout))
 
+    /**
+     * The primary, once it answers. What waits here instead of in the pool of a node that is down has not been sent,
+     * and goes to whichever node takes over.
+     */
+    const answering: Effect.Effect<RoutedNode, DatabaseError> = Effect.suspend(() => {
+      const found = primary()
+      if (Either.isLeft(found)) return found
+      const { name } = found.right
+      const { status } = found.right.monitored
+      if (status._tag !== "Down") return found
+      return Effect.flatMap(reprobe, (shown) =>
+        Option.isSome(shown) ? primary() : Effect.fail(noPrimary(name, status.error))
+      )
+    })
+
     const write = (
       query: Query,
       session: Session,
       reason: string,
       again = true
     ): Effect.Effect<ReadonlyArray<Result>, DatabaseError> =>
-      Effect.flatMap(primary(), (node) => {
+      Effect.flatMap(answering, (node) => {
         count(node, reason)
         const run = onNode(node, session, query)
         if (alone) return run
@@ -207,8 +222,10 @@ export const makeBackend = (
       Effect.flatMap(primary(), (node) => {
         const choice = chooseForRead(chooser, { ...caller, primary: node, now: now() })
         if (choice.node === node) {
-          count(node, choice.reason)
-          return onNode(node, caller.session, query)
+          return Effect.flatMap(answering, (answers) => {
+            count(answers, choice.reason)
+            return onNode(answers, caller.session, query)
+          })
         }
         return Effect.catchAll(onReplica(choice, query, caller), (error) => {
           if (refusedByStandby(error)) {
@@ -288,18 +305,17 @@ export const makeBackend = (
           const choice = isReadIntent(intent)
             ? chooseForRead(chooser, { ...caller, primary: node, now: now() })
             : { node, reason: "a transaction that may write", vouchedBy: undefined }
+          const onPrimary = Effect.flatMap(answering, (answers) => hold(answers, caller.session))
           if (choice.node === node) {
             count(node, choice.reason)
-            return hold(node, caller.session)
+            return onPrimary
           }
           return holdVouched(choice, caller.session).pipe(
             Effect.catchAll((error) => {
               if (error.isConnectionFailure) choice.node.eject()
               return Effect.succeed(undefined)
             }),
-            Effect.flatMap((connection) =>
-              connection === undefined ? hold(node, caller.session) : Effect.succeed(connection)
-            )
+            Effect.flatMap((connection) => (connection === undefined ? onPrimary : Effect.succeed(connection)))
           )
         })
       })
@@ -316,7 +332,7 @@ export const makeBackend = (
       return alone
         ? Effect.succeedNone
         : Effect.map(
-            Effect.timeoutOption(settled, tokenTimeout),
+            Effect.timeoutOption(Effect.interruptible(settled), tokenTimeout),
             Option.getOrElse(() => Option.some(Token.asOfReceipt))
           )
     })
@@ -368,6 +384,15 @@ export const makeBackend = (
 const refusedByStandby = (error: DatabaseError): boolean =>
   error.reason === "ReadOnly" ||
   ((error.sqlState === "0A000" || error.sqlState === "55000") && /recovery|standby/i.test(error.description))
+
+const noPrimary = (node: string, cause: DatabaseError): DatabaseError =>
+  new DatabaseError({
+    reason: cause.reason,
+    operation: "route",
+    description: `the primary is down and no other node has taken over (${cause.description})`,
+    node,
+    cause
+  })
 
 const sessionStatement = (reason: string, node: string): DatabaseError =>
   new DatabaseError({
