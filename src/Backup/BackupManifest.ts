@@ -53,7 +53,7 @@ export const Archive = Schema.Struct({
  * @since 0.1.0
  * @category models
  */
-export const Companion = Schema.Struct({
+const Companion = Schema.Struct({
   kind: Schema.Literal("companion"),
   name: FileName,
   bytes: Bytes,

@@ -1,17 +1,26 @@
 /**
- * A lock that is a file: it names its owner, so that another process can tell a living one from a dead one.
+ * A lock that consists of files: one for each process that wants it, which names its owner, so that another process can
+ * tell a living owner from a dead one.
+ *
+ * A process first writes its own file and then looks for others; it holds the lock when it sees no other that may live.
+ * Of two that come at once at least one sees the other, so two never hold it. No name is used twice, so the file of a
+ * dead process can be removed by anyone at any time.
  */
 import type { PlatformError } from "@effect/platform/Error"
-import * as FileSystem from "@effect/platform/FileSystem"
+import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
 import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as ProcessIdentity from "../internal/node/ProcessIdentity.ts"
 import { BackupError, fromPlatform } from "./BackupError.ts"
+import * as Durable from "./Durable.ts"
 
 const Owner = Schema.Struct({
   host: Schema.String,
@@ -19,155 +28,176 @@ const Owner = Schema.Struct({
   incarnation: Schema.String,
   since: Schema.DateTimeUtc,
   /** The cluster and database whose advisory lock the owner holds as well. */
-  target: Schema.optional(Schema.String),
-  token: Schema.String
+  target: Schema.optional(Schema.String)
 })
 type Owner = typeof Owner.Type
 
 const OwnerJson = Schema.parseJson(Owner)
 
+/** Where the files of a lock are: `<directory>/<name>.<token>.lock`. */
+export interface Place {
+  readonly directory: string
+  readonly name: string
+}
+
 export interface FileLock {
-  /** Fails when another process has taken the lock over, which it does only after it found this one dead. */
+  /** Fails when the lock's file is gone: another process took this one for dead, or a person removed it. */
   readonly confirm: Effect.Effect<void, BackupError>
 }
 
+export interface Locks {
+  /** Whether the lock is held by a process that may live, only by dead ones, or by none. */
+  readonly inspect: (place: Place) => Effect.Effect<"free" | "held" | "abandoned", BackupError>
+  /** Holds the lock for a scope, or fails with `AlreadyRunning`. Whatever dead processes have left of it is removed. */
+  readonly acquire: (
+    place: Place,
+    options: { readonly target?: string | undefined; readonly busy: string }
+  ) => Effect.Effect<FileLock, BackupError, Scope.Scope>
+}
+
 /** A lock file is written within milliseconds; one that is still empty after this was abandoned half-way. */
-const writingLimitMillis = 10_000
+const writingLimit = Duration.seconds(10)
 
-type Verdict =
-  | { readonly _tag: "Free" }
-  | { readonly _tag: "Abandoned"; readonly content: string }
-  | { readonly _tag: "Held"; readonly by: string; readonly advice: string }
+/** Two that come at once may both step back, and try again at different moments. */
+const stepBack = Schedule.spaced("20 millis").pipe(
+  Schedule.jitteredWith({ min: 0.5, max: 2 }),
+  Schedule.intersect(Schedule.recurs(4))
+)
 
-const read = (fs: FileSystem.FileSystem, path: string): Effect.Effect<Option.Option<string>, PlatformError> =>
-  fs.readFileString(path).pipe(
-    Effect.asSome,
-    Effect.catchTag("SystemError", (error) => (error.reason === "NotFound" ? Effect.succeedNone : Effect.fail(error)))
-  )
+type Verdict = { readonly _tag: "Dead" } | { readonly _tag: "Alive"; readonly by: string; readonly advice: string }
 
-/** Who holds the lock, if anyone. Whoever holds the advisory lock of the same target knows that its owner is dead. */
-const judge = (
-  fs: FileSystem.FileSystem,
-  path: string,
-  target: string | undefined
-): Effect.Effect<Verdict, PlatformError> =>
-  Effect.gen(function* () {
-    const content = yield* read(fs, path)
-    if (Option.isNone(content)) return { _tag: "Free" }
-    const abandoned: Verdict = { _tag: "Abandoned", content: content.value }
-    const owner = Schema.decodeEither(OwnerJson)(content.value)
-    if (Either.isLeft(owner)) {
-      const age = yield* ageMillis(fs, path)
-      return age > writingLimitMillis
-        ? abandoned
-        : { _tag: "Held", by: `a process that is just writing ${path}`, advice: "Try again in a moment." }
-    }
-    const { host, pid, since } = owner.right
-    const by = `process ${pid} on ${host}, since ${DateTime.formatIso(since)}`
-    switch (yield* ProcessIdentity.look(owner.right)) {
-      case "gone":
-        return abandoned
-      case "alive":
-        return { _tag: "Held", by, advice: "Wait until it has finished, or end that process." }
-      case "elsewhere":
-        return target !== undefined && owner.right.target === target
-          ? abandoned
-          : { _tag: "Held", by, advice: `If that process is gone for certain, remove ${path}.` }
-    }
-  })
+const dead: Verdict = { _tag: "Dead" }
 
-const ageMillis = (fs: FileSystem.FileSystem, path: string): Effect.Effect<number, PlatformError> =>
-  Effect.gen(function* () {
-    const info = yield* fs.stat(path)
-    const now = yield* DateTime.now
-    return Option.match(info.mtime, { onNone: () => 0, onSome: (time) => now.epochMillis - time.getTime() })
-  })
-
-/** Whether a dead process holds the lock (`abandoned`), a living one or none. */
-export const inspect = (
-  fs: FileSystem.FileSystem,
-  path: string
-): Effect.Effect<"free" | "held" | "abandoned", BackupError> =>
-  judge(fs, path, undefined).pipe(
-    Effect.map((verdict) => (verdict._tag === "Free" ? "free" : verdict._tag === "Held" ? "held" : "abandoned")),
-    Effect.mapError(fromPlatform(path))
-  )
-
-/**
- * Holds the lock for a scope, or fails with `AlreadyRunning`.
- *
- * Two processes that find the same dead owner at the same moment could both believe to have taken over: the one that
- * lost notices in `confirm`, before it publishes anything.
- */
-export const acquire = (
-  fs: FileSystem.FileSystem,
-  options: { readonly path: string; readonly target?: string | undefined; readonly busy: string }
-): Effect.Effect<FileLock, BackupError, Scope.Scope> => {
-  const { busy, path, target } = options
-
-  const write = (content: string): Effect.Effect<boolean, PlatformError> =>
-    Effect.scoped(
-      Effect.gen(function* () {
-        const file = yield* fs.open(path, { flag: "wx", mode: 0o600 })
-        yield* file.writeAll(new TextEncoder().encode(content)).pipe(
-          Effect.zipRight(file.sync),
-          Effect.onError(() => Effect.ignore(fs.remove(path)))
-        )
-        return true
-      })
-    ).pipe(
-      Effect.catchTag("SystemError", (error) =>
-        error.reason === "AlreadyExists" ? Effect.succeed(false) : Effect.fail(error)
-      )
+export const make = (fs: FileSystem.FileSystem, path: Path.Path): Locks => {
+  const read = (file: string): Effect.Effect<Option.Option<string>, PlatformError> =>
+    fs.readFileString(file).pipe(
+      Effect.asSome,
+      Effect.catchTag("SystemError", (error) => (error.reason === "NotFound" ? Effect.succeedNone : Effect.fail(error)))
     )
 
-  const alreadyRunning = (by: string, advice: string): BackupError =>
-    new BackupError({ reason: "AlreadyRunning", path, description: `${busy} by ${by}`, advice })
+  const filesOf = ({ directory, name }: Place): Effect.Effect<ReadonlyArray<string>, PlatformError> =>
+    fs.readDirectory(directory).pipe(
+      Effect.map((names) =>
+        names
+          .filter((file) => file.startsWith(`${name}.`) && /^[0-9a-z]+\.lock$/.test(file.slice(name.length + 1)))
+          .map((file) => path.join(directory, file))
+      ),
+      Effect.catchTag("SystemError", (error) => (error.reason === "NotFound" ? Effect.succeed([]) : Effect.fail(error)))
+    )
 
-  /** Moves the file of a dead owner aside. A living owner's, taken by mistake, is put back. */
-  const takeOver = (expected: string, token: string): Effect.Effect<void, PlatformError> =>
+  /** Whoever holds the advisory lock of the same target knows that another owner of it is dead. */
+  const judge = (file: string, target: string | undefined): Effect.Effect<Verdict, PlatformError> =>
     Effect.gen(function* () {
-      const aside = `${path}.${token}`
-      yield* fs.rename(path, aside)
-      const content = yield* fs.readFileString(aside)
-      yield* content === expected ? fs.remove(aside) : fs.rename(aside, path)
-    }).pipe(Effect.catchTag("SystemError", (error) => (error.reason === "NotFound" ? Effect.void : Effect.fail(error))))
-
-  const attempt = (owner: Owner, triesLeft: number): Effect.Effect<void, BackupError | PlatformError> =>
-    Effect.gen(function* () {
-      if (yield* write(Schema.encodeSync(OwnerJson)(owner))) return
-      const verdict = yield* judge(fs, path, target)
-      if (verdict._tag === "Held") return yield* alreadyRunning(verdict.by, verdict.advice)
-      if (triesLeft === 0) return yield* alreadyRunning("several other processes", "Try again in a moment.")
-      if (verdict._tag === "Abandoned") yield* takeOver(verdict.content, owner.token)
-      yield* attempt(owner, triesLeft - 1)
+      const content = yield* read(file)
+      if (Option.isNone(content)) return dead
+      const owner = Schema.decodeEither(OwnerJson)(content.value)
+      if (Either.isLeft(owner)) {
+        const abandoned = Duration.greaterThan(yield* ageOf(file), writingLimit)
+        return abandoned
+          ? dead
+          : { _tag: "Alive", by: "a process that is just starting", advice: "Try again in a moment." }
+      }
+      const { host, pid, since } = owner.right
+      const by = `process ${pid} on ${host}, since ${DateTime.formatIso(since)}`
+      switch (yield* ProcessIdentity.look(owner.right)) {
+        case "gone":
+          return dead
+        case "alive":
+          return { _tag: "Alive", by, advice: "Wait until it has finished, or end that process." }
+        case "elsewhere":
+          return target !== undefined && owner.right.target === target
+            ? dead
+            : { _tag: "Alive", by, advice: `If that process is gone for certain, remove ${file}.` }
+      }
     })
 
-  const isOwn = (owner: Owner): Effect.Effect<boolean, PlatformError> =>
-    Effect.map(read(fs, path), (content) => Option.isSome(content) && content.value.includes(owner.token))
+  const ageOf = (file: string): Effect.Effect<Duration.Duration, PlatformError> =>
+    Effect.gen(function* () {
+      const info = yield* fs.stat(file)
+      const now = yield* DateTime.now
+      return Option.match(info.mtime, {
+        onNone: () => Duration.zero,
+        onSome: (time) => Duration.millis(Math.max(0, now.epochMillis - time.getTime()))
+      })
+    })
 
-  const take = Effect.gen(function* () {
-    const identity = yield* ProcessIdentity.current
-    const token = (yield* Random.nextIntBetween(0, Number.MAX_SAFE_INTEGER)).toString(36)
-    const owner: Owner = { ...identity, since: yield* DateTime.now, target, token }
-    yield* attempt(owner, 3)
-    return owner
-  }).pipe(Effect.mapError((error) => (error._tag === "BackupError" ? error : fromPlatform(path)(error))))
+  const inspect: Locks["inspect"] = (place) =>
+    Effect.gen(function* () {
+      const files = yield* filesOf(place)
+      if (files.length === 0) return "free"
+      const verdicts = yield* Effect.forEach(files, (file) => judge(file, undefined), { concurrency: 4 })
+      return verdicts.some(({ _tag }) => _tag === "Alive") ? "held" : "abandoned"
+    }).pipe(Effect.mapError(fromPlatform(place.directory)))
 
-  const release = (owner: Owner): Effect.Effect<void> =>
-    isOwn(owner).pipe(
-      Effect.flatMap((own) => (own ? fs.remove(path) : Effect.void)),
-      Effect.catchAll((error) => Effect.logWarning("a lock file could not be removed", { path, error: error.message }))
+  const write = (file: string, owner: Owner): Effect.Effect<void, PlatformError> =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const handle = yield* Durable.create(fs, file)
+        yield* handle.write(new TextEncoder().encode(Schema.encodeSync(OwnerJson)(owner)))
+        yield* handle.sync
+      })
     )
 
-  return Effect.map(Effect.acquireRelease(take, release), (owner) => ({
-    confirm: isOwn(owner).pipe(
-      Effect.mapError(fromPlatform(path)),
-      Effect.filterOrFail(
-        (own) => own,
-        () => alreadyRunning("another process, which took this one for dead", "Run it again when that has finished.")
-      ),
-      Effect.asVoid
+  const acquire: Locks["acquire"] = (place, { busy, target }) => {
+    /** Every other file of this lock is looked at, and those of the dead are removed. */
+    const others = (own: string): Effect.Effect<Option.Option<BackupError>, PlatformError> =>
+      Effect.gen(function* () {
+        let found = Option.none<BackupError>()
+        for (const file of yield* filesOf(place)) {
+          if (file === own) continue
+          const verdict = yield* judge(file, target)
+          if (verdict._tag === "Dead") yield* fs.remove(file, { force: true })
+          else {
+            const description = `${busy} by ${verdict.by}`
+            found = Option.some(
+              new BackupError({ reason: "AlreadyRunning", path: file, description, advice: verdict.advice })
+            )
+          }
+        }
+        return found
+      })
+
+    const attempt = Effect.gen(function* () {
+      const token = (yield* Random.nextIntBetween(0, Number.MAX_SAFE_INTEGER)).toString(36)
+      const file = path.join(place.directory, `${place.name}.${token}.lock`)
+      const identity = yield* ProcessIdentity.current
+      yield* Effect.gen(function* () {
+        yield* write(file, { ...identity, since: yield* DateTime.now, target })
+        const other = yield* others(file)
+        if (Option.isSome(other)) return yield* other.value
+      }).pipe(Effect.onError(() => remove(file)))
+      return file
+    }).pipe(
+      Effect.mapError((error) => (error._tag === "BackupError" ? error : fromPlatform(place.directory)(error))),
+      Effect.retry({ schedule: stepBack, while: (error) => error.reason === "AlreadyRunning" })
     )
-  }))
+
+    return Effect.map(Effect.acquireRelease(attempt, remove), (file) => ({
+      confirm: fs.exists(file).pipe(
+        Effect.mapError(fromPlatform(file)),
+        Effect.filterOrFail(
+          (exists) => exists,
+          () =>
+            new BackupError({
+              reason: "AlreadyRunning",
+              path: file,
+              description: `the lock ${file} is gone: another process took this one for dead, or a person removed it`,
+              advice: "Run it again when nothing else works in this directory."
+            })
+        ),
+        Effect.asVoid
+      )
+    }))
+  }
+
+  const remove = (file: string): Effect.Effect<void> =>
+    fs
+      .remove(file, { force: true })
+      .pipe(
+        Effect.catchAll((error) =>
+          Effect.logWarning("a lock file could not be removed", { file, error: error.message })
+        )
+      )
+
+  return { inspect, acquire }
 }

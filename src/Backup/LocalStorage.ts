@@ -2,7 +2,7 @@
  * Backups in a directory of the local file system, one subdirectory each.
  *
  * `<label>.partial` is being written; `<label>` is complete and on disk; `<label>.trash` is being removed. Only the
- * holder of `.plinth-backup.lock` writes here.
+ * holder of the lock, a file `.plinth-backup.<token>.lock`, writes here.
  *
  * @since 0.1.0
  */
@@ -18,13 +18,8 @@ import type { BackupStorage, Draft, FileWriter, StorageLock, StoredFile } from "
 import * as Durable from "./Durable.ts"
 import * as FileLock from "./FileLock.ts"
 
-/**
- * The file that names who is writing.
- *
- * @since 0.1.0
- * @category constants
- */
-export const lockFileName = ".plinth-backup.lock"
+/** The beginning of the names of lock files. */
+const lockName = ".plinth-backup"
 
 const partialSuffix = ".partial"
 const trashSuffix = ".trash"
@@ -49,7 +44,8 @@ export const make = (directory: string): Effect.Effect<BackupStorage, never, Fil
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const root = path.resolve(directory)
-    const lockPath = path.join(root, lockFileName)
+    const locks = FileLock.make(fs, path)
+    const place = { directory: root, name: lockName }
 
     /** A directory that was never created holds nothing. One that cannot be read is an error. */
     const names = fs.readDirectory(root).pipe(
@@ -157,7 +153,7 @@ export const make = (directory: string): Effect.Effect<BackupStorage, never, Fil
     const lock: BackupStorage["lock"] = ({ target }) =>
       Effect.gen(function* () {
         yield* Effect.mapError(fs.makeDirectory(root, { recursive: true, mode: 0o700 }), fromPlatform(root))
-        const held = yield* FileLock.acquire(fs, { path: lockPath, target, busy: `${root} is being written` })
+        const held = yield* locks.acquire(place, { target, busy: `${root} is being written` })
         const result: StorageLock = {
           sweep: Effect.tap(Effect.map(names, leftoversIn), (left) =>
             Effect.forEach(left, discard, { concurrency: 1, discard: true })
@@ -184,7 +180,7 @@ export const make = (directory: string): Effect.Effect<BackupStorage, never, Fil
       read,
       lock,
       hasLeftovers: Effect.gen(function* () {
-        const state = yield* FileLock.inspect(fs, lockPath)
+        const state = yield* locks.inspect(place)
         return state === "abandoned" || (state === "free" && leftoversIn(yield* names).length > 0)
       })
     }

@@ -38,7 +38,8 @@ export const restore = (
     yield* preflightTarget(fs, target)
     yield* Effect.mapError(fs.makeDirectory(parent, { recursive: true, mode: 0o755 }), fromPlatform(parent))
     yield* preflightSpace(backup, parent)
-    yield* FileLock.acquire(fs, { path: `${target}.lock`, busy: `${target} is being restored` })
+    const place = { directory: parent, name: path.basename(target) }
+    yield* FileLock.make(fs, path).acquire(place, { busy: `${target} is being restored` })
     yield* Effect.acquireRelease(
       // A restore that was killed left it behind: nobody else can hold the lock.
       fs

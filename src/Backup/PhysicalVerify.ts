@@ -36,7 +36,7 @@ export const checkFiles = (backup: StoredBackup): Effect.Effect<ReadonlyArray<Fi
   })
 
 /** PostgreSQL's manifest, or why it cannot be had. */
-export const postgresManifest = (backup: StoredBackup): Effect.Effect<PostgresManifest.PostgresManifest, BackupError> =>
+const postgresManifest = (backup: StoredBackup): Effect.Effect<PostgresManifest.PostgresManifest, BackupError> =>
   Effect.gen(function* () {
     const file = backup.manifest.files.find(({ name }) => name === PostgresManifest.fileName)
     const text = file === undefined ? "" : yield* ArchiveReader.text(backup, file)
