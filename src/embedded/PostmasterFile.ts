@@ -17,7 +17,7 @@ export interface PostmasterFile {
   readonly sharedMemoryId: Option.Option<string>
 }
 
-export const path = (dataDirectory: string): string => join(dataDirectory, "postmaster.pid")
+const path = (dataDirectory: string): string => join(dataDirectory, "postmaster.pid")
 
 const parse = (text: string): Option.Option<PostmasterFile> => {
   const lines = text.split("\n").map((line) => line.trim())

@@ -91,7 +91,7 @@ export const isPostgres = (pid: number): boolean =>
 export const startedAt = (pid: number): Option.Option<string> => Option.map(find(pid), (entry) => entry.startedAt)
 
 /** The running children of a process. */
-export const childrenOf = (pid: number): ReadonlyArray<number> =>
+const childrenOf = (pid: number): ReadonlyArray<number> =>
   all()
     .filter((entry) => entry.parent === pid && !/^[ZX]/.test(entry.state))
     .map((entry) => entry.pid)

@@ -32,7 +32,7 @@ export interface Server {
 const often = Schedule.spaced(Duration.millis(5))
 
 /** Fails with NotRunning when there is no server. */
-export const pid = (
+const pid = (
   server: Server,
   operation: string
 ): Effect.Effect<number, EmbeddedPostgresError, FileSystem.FileSystem> =>

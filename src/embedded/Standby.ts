@@ -30,7 +30,7 @@ export interface Upstream extends Endpoint {
   readonly dataDirectory: string
 }
 
-export const primaryConnection = (name: string, port: number, password: Password): string =>
+const primaryConnection = (name: string, port: number, password: Password): string =>
   Settings.connectionString({
     host: "127.0.0.1",
     port: String(port),
@@ -48,7 +48,7 @@ export const url = (port: number, password: Password): Redacted.Redacted => {
   return Redacted.make(`postgres://${credentials}@127.0.0.1:${port}/postgres`)
 }
 
-export const signalFile = (dataDirectory: string): string => join(dataDirectory, "standby.signal")
+const signalFile = (dataDirectory: string): string => join(dataDirectory, "standby.signal")
 
 export const isStandby = (dataDirectory: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>
   FileSystem.FileSystem.pipe(

@@ -27,9 +27,6 @@ export interface Watchdog {
   readonly update: (change: (duties: Duties) => Duties) => void
 }
 
-/** Nothing is watched: for servers that someone else looks after. */
-export const none: Watchdog = { update: () => {} }
-
 const initial: Duties = { pids: [], servers: [], remove: [], membership: undefined }
 
 /** Starts the watchdog; it is dismissed when the scope closes. */

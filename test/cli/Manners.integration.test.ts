@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import * as Redacted from "effect/Redacted"
 import { TestDatabase } from "effect-plinth/testing"
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
@@ -15,10 +16,12 @@ const hasScript = () => existsSync("/usr/bin/script")
 const ansi = "\u001b["
 const unreachable = "postgres://app:sesame@127.0.0.1:1/shop"
 
+const Package = Schema.parseJson(Schema.Struct({ version: Schema.String }))
+
 describe("plinth", () => {
   it.live("prints the version of the package, and nothing else", () =>
     Effect.gen(function* () {
-      const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { readonly version: string }
+      const { version } = yield* Schema.decode(Package)(readFileSync("package.json", "utf8"))
       assert.deepStrictEqual(yield* plinth(["--version"]), {
         code: 0,
         signal: null,

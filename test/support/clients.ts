@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import { ConnectionPool, DatabaseClient, DatabaseConfig, Listener } from "effect-plinth"
-import { TestDatabase } from "effect-plinth/testing"
 
 const isStock = process.env["PLINTH_TEST_CLIENT"] === "stock"
 
@@ -33,7 +32,3 @@ export const clientAt = (
   max = 5
 ): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, unknown> =>
   isStock ? PgClient.layer({ url, maxConnections: max }) : plinthAt(url, { minConnections: 1, maxConnections: max })
-
-/** The client under test on the test file's own database. */
-export const client = (max?: number) =>
-  Layer.unwrapEffect(Effect.map(TestDatabase.TestDatabase, ({ url }) => clientAt(url, max)))

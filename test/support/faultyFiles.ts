@@ -19,7 +19,7 @@ export interface Operation {
 export type Fault = (operation: Operation) => Effect.Effect<void, PlatformError.PlatformError>
 
 /** The failure that Node's file system reports for a code. */
-export const systemError = (code: string, { method, path }: Operation): PlatformError.PlatformError =>
+const systemError = (code: string, { method, path }: Operation): PlatformError.PlatformError =>
   new PlatformError.SystemError({
     reason: "Unknown",
     module: "FileSystem",
@@ -34,7 +34,7 @@ export const failWith =
   (operation) =>
     when(operation) ? Effect.fail(systemError(code, operation)) : Effect.void
 
-export const layer = (fault: Fault): Layer.Layer<FileSystem.FileSystem> =>
+const layer = (fault: Fault): Layer.Layer<FileSystem.FileSystem> =>
   Layer.effect(
     FileSystem.FileSystem,
     Effect.map(FileSystem.FileSystem, (real): FileSystem.FileSystem => {

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 
 /** Memory where there is plenty: what is synced there costs nothing. Programs may not be allowed to run from it. */
-export const fastParent: string = (() => {
+const fastParent: string = (() => {
   try {
     const { bavail, bsize } = statfsSync("/dev/shm")
     return process.env["TMPDIR"] === undefined && bavail * bsize > 4 * 1024 ** 3 ? "/dev/shm" : tmpdir()

@@ -2,7 +2,7 @@
  * The space that is left on the file system of a path.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import { statfs } from "node:fs/promises"
 
 /** Bytes that a user without privileges may still write; `none` where the system does not tell. */

@@ -38,7 +38,7 @@ export interface Receiver {
  * The server sends 32 KiB at a time; consumers get blocks of this size. It is also the block that is compressed at once,
  * and 1 MiB costs under 2 % of the ratio of a single stream.
  */
-export const blockBytes = 1024 * 1024
+const blockBytes = 1024 * 1024
 
 type Fields = ReadonlyArray<string | null>
 
