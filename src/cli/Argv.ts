@@ -5,9 +5,9 @@
  * `@effect/cli` takes an unknown option for an argument, and knows options only behind their command. Checked here first,
  * a typing error is an error, and `plinth --url .. migrate up` works.
  */
+import { suggest } from "../DatabaseConfig/suggest.ts"
 import type { ArgumentSpec, CommandSpec, OptionSpec } from "./Spec.ts"
 import { walk } from "./Spec.ts"
-import { nearest } from "./Suggestion.ts"
 
 /** What the command line asks for. */
 export type Request =
@@ -29,7 +29,7 @@ export type Request =
     }
 
 /** The shells that completions are written for. */
-export const shells = ["bash", "zsh", "fish"] as const
+const shells = ["bash", "zsh", "fish"] as const
 
 /** One of them. */
 export type Shell = (typeof shells)[number]
@@ -212,6 +212,10 @@ const locate = (root: CommandSpec, args: ReadonlyArray<string>): Located => {
   const settled = options.map((entry) => ({ ...entry, option: find(entry.written) }))
   return { path, spec, options: settled, words, unknownCommand, wantsHelp }
 }
+
+/** The word that was meant: the one that begins like it, else the nearest. */
+const nearest = (word: string, known: ReadonlyArray<string>): string | undefined =>
+  known.find((candidate) => word.length >= 3 && candidate.startsWith(word)) ?? suggest(word, known)
 
 const optionsOf = (root: CommandSpec): ReadonlyArray<OptionSpec> =>
   walk(root).flatMap(([, spec]) => Object.values(spec.options))

@@ -3,7 +3,6 @@
  * logging, configuration file, and failures as one paragraph with an exit code.
  */
 import * as Command from "@effect/cli/Command"
-import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -36,7 +35,7 @@ export const make = <const Name extends string, const C extends Command.Command.
   ).pipe(Command.withDescription(spec.summary))
 
 /** Says why a command failed, on stderr, and ends it with the code. */
-export const report = (
+const report = (
   cause: Cause.Cause<unknown>,
   usageExit: number = Exit.usage
 ): Effect.Effect<never, Finished, Output.Output | Stdio> =>
@@ -59,6 +58,3 @@ export const report = (
     )
     return yield* new Finished({ code })
   })
-
-/** What every command needs from outside. */
-export type Requirements = Stdio | FileSystem.FileSystem

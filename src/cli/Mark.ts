@@ -56,7 +56,7 @@ const tableExists = Effect.flatMap(SqlClient.SqlClient, (sql) =>
 )
 
 /** The mark of the database, if somebody has made one. */
-export const read: Effect.Effect<Option.Option<Mark>, SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
+const read: Effect.Effect<Option.Option<Mark>, SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   if (!(yield* tableExists)) return Option.none()
   const rows = yield* sql.unsafe(

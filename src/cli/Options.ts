@@ -34,11 +34,11 @@ export const choice = <A extends string>(
 ): Options.Options<A> => Options.withDefault(described(Options.choice(spec.name, spec.choices), spec), spec.default)
 
 /** A secret that may be left out. */
-export const secret = (spec: OptionSpec): Options.Options<Option.Option<Redacted.Redacted>> =>
+const secret = (spec: OptionSpec): Options.Options<Option.Option<Redacted.Redacted>> =>
   Options.optional(described(Options.redacted(spec.name), spec))
 
 /** Any number of secrets. */
-export const secrets = (spec: OptionSpec): Options.Options<ReadonlyArray<Redacted.Redacted>> =>
+const secrets = (spec: OptionSpec): Options.Options<ReadonlyArray<Redacted.Redacted>> =>
   Options.repeated(described(Options.redacted(spec.name), spec))
 
 /** An argument that must be given. */

@@ -72,7 +72,7 @@ const isSet = (variable: string): Effect.Effect<boolean> =>
  * @since 0.1.0
  * @category constructors
  */
-export const make = (given: OutputOptions): Effect.Effect<Output["Type"], never, Stdio> =>
+const make = (given: OutputOptions): Effect.Effect<Output["Type"], never, Stdio> =>
   Effect.gen(function* () {
     const stdio = yield* Stdio
     const options = yield* withVariables(given)

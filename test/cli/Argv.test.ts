@@ -34,6 +34,9 @@ describe("Argv", () => {
 
   const refusals: ReadonlyArray<readonly [line: string, says: RegExp]> = [
     ["migrat up", /no command "migrat".*Did you mean `plinth migrate`/],
+    ["mig up", /Did you mean `plinth migrate`/],
+    ["frobnicate", /There are: setup, migrate/],
+    ["migrate stauts", /Did you mean `plinth migrate status`/],
     ["migrate upp", /no command "upp" of plinth migrate.*Did you mean `plinth migrate up`/],
     ["bakcup list", /Did you mean `plinth backup`/],
     ["migrate up --jsn", /no option --jsn.*Did you mean --json/],
