@@ -14,7 +14,7 @@ export const cancelRequest = (client: Pg.Client, config: Pg.ClientConfig): Effec
     const ssl =
       config.ssl === undefined || config.ssl === false
         ? false
-        : { servername: host, ...(config.ssl === true ? {} : config.ssl) }
+        : { ...(isAddress(host) ? {} : { servername: host }), ...(config.ssl === true ? {} : config.ssl) }
     const { processId, secretKey } = backendKey(client)
     const request = makeWriter(ssl)
     const done = () => resume(Effect.void)
@@ -26,3 +26,6 @@ export const cancelRequest = (client: Pg.Client, config: Pg.ClientConfig): Effec
     else request.connect(port, writerOf(client.connection).stream.remoteAddress ?? host)
     return Effect.sync(() => request.stream.destroy())
   })
+
+/** TLS names no server by its address (RFC 6066); the certificate is then held against the address itself. */
+const isAddress = (host: string): boolean => host.includes(":") || /^[\d.]+$/.test(host)
