@@ -8,7 +8,7 @@ import { wrap } from "./Wrap.ts"
 
 /** The help of a command, at most `width` columns wide. */
 export const help = (path: ReadonlyArray<string>, spec: CommandSpec, width: number): string => {
-  const sections: Array<string> = [`${path.join(" ")}: ${spec.summary}`]
+  const sections: Array<string> = [wrap(`${path.join(" ")}: ${spec.summary}`, width)]
   for (const paragraph of spec.description ?? []) sections.push(wrap(paragraph, width))
   sections.push(`Usage: ${usage(path, spec)}`)
   if (spec.commands !== undefined) {
