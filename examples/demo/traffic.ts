@@ -7,7 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Ref from "effect/Ref"
-import { DatabaseError, QueryRouter, Transaction } from "effect-plinth"
+import { DatabaseError, QueryRouter, RetryPolicy, Transaction } from "effect-plinth"
 
 export interface Tally {
   readonly orders: number
@@ -73,7 +73,8 @@ export const traffic = (
             sql`SELECT count(*) FROM orders WHERE status = 'paid'`,
             sql`SELECT name FROM products ORDER BY stock LIMIT 5`
           ),
-          { access: "read only", isolation: "repeatable read" }
+          // A transaction on a replica that dies is run again as a whole, on another node.
+          { access: "read only", isolation: "repeatable read", retry: RetryPolicy.transaction }
         ),
         add(({ snapshots }) => ({ snapshots: snapshots + 1 }))
       )
