@@ -140,6 +140,14 @@ describe("a session", () => {
     assert.deepStrictEqual(session.floor, { systemIdentifier: "7", timeline: 1, lsn: 950n })
   })
 
+  it("goes to the primary also when it has read on the crashed replica again", () => {
+    const primary = primaryNode({ startedAt: 15, lsn: 900n })
+    const replica = replicaNode("replica", { startedAt: 9, lsn: 300n })
+    const session = afterStatement(replica, 19, afterStatement(replica, 10))
+    replica.up({ startedAt: 20, connectionOpenedAt: 18, lsn: 200n })
+    assert.strictEqual(session.settle(primary, 21), primary)
+  })
+
   it("trusts a replica whose connection to the monitor was open when the statement finished", () => {
     const replica = replicaNode("replica", { startedAt: 20, connectionOpenedAt: 10, lsn: 300n })
     const session = afterStatement(replica, 10)

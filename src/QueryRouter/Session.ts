@@ -15,7 +15,9 @@ export interface Floor {
 /** Statements that a session has on a node, or had since that node's last sample. */
 interface Pending {
   running: number
-  /** When the last of them was known to have finished, in monotonic milliseconds. */
+  /** When the first of them was known to have finished, in monotonic milliseconds. */
+  firstFinishedAt: number
+  /** When the last of them was. */
   finishedAt: number
 }
 
@@ -30,7 +32,8 @@ export class Session {
   /** A statement is about to be sent to a node. From now on the session has seen whatever that node has. */
   started(node: MonitoredNode): void {
     const pending = this.pending.get(node)
-    if (pending === undefined) this.pending.set(node, { running: 1, finishedAt: 0 })
+    if (pending === undefined)
+      this.pending.set(node, { running: 1, firstFinishedAt: Number.POSITIVE_INFINITY, finishedAt: 0 })
     else pending.running++
   }
 
@@ -39,6 +42,7 @@ export class Session {
     const pending = this.pending.get(node)
     if (pending === undefined) return
     pending.running--
+    pending.firstFinishedAt = Math.min(pending.firstFinishedAt, now)
     pending.finishedAt = Math.max(pending.finishedAt, now)
   }
 
@@ -60,7 +64,10 @@ export class Session {
       if (pending.running === 0) {
         const { status } = node
         const sample = status._tag === "Up" && status.sample.startedAt >= pending.finishedAt ? status.sample : undefined
-        if (sample !== undefined && (sample.role === "primary" || sample.connectionOpenedAt <= pending.finishedAt)) {
+        if (
+          sample !== undefined &&
+          (sample.role === "primary" || sample.connectionOpenedAt <= pending.firstFinishedAt)
+        ) {
           this.raise(sample)
           this.pending.delete(node)
           continue

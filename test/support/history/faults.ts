@@ -28,6 +28,14 @@ const faults = (random: PCGRandom, client: Client): ReadonlyArray<Fault> => [
     end: (node) => node.delay(0),
     lasts: 1_200
   },
+  {
+    // It comes back before what it had replayed, and stays there for a while.
+    name: "crash late",
+    weight: 2,
+    begin: (node) => Effect.zipRight(node.delay(200 + random.integer(400)), crashBackend(client, node)),
+    end: (node) => node.delay(0),
+    lasts: 1_200
+  },
   { name: "kill", weight: 2, begin: (node) => node.kill, end: (node) => node.start, lasts: 400 },
   { name: "freeze", weight: 2, begin: (node) => node.freeze, end: (node) => node.thaw, lasts: 1_500 },
   {
