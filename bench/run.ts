@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 
 const benchmarks: Record<string, () => Promise<{ readonly main: Effect.Effect<void, unknown> }>> = {
   backup: () => import("./backup.ts"),
+  "cli-startup": () => import("./cli-startup.ts"),
   classifier: () => import("./classifier.ts"),
   client: () => import("./client.ts")
 }

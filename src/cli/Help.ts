@@ -96,13 +96,13 @@ export const usage = (path: ReadonlyArray<string>, spec: CommandSpec): string =>
   ].join(" ")
 
 /** `-y, --yes` or `--url <url>`. */
-export const optionNames = (option: OptionSpec): string => {
+const optionNames = (option: OptionSpec): string => {
   const alias = option.alias === undefined ? "" : `-${option.alias}, `
   return `${alias}--${option.name}${option.value === undefined ? "" : ` <${option.value}>`}`
 }
 
 /** What an option does, with its choices, default and variable. */
-export const optionText = (option: OptionSpec): string => {
+const optionText = (option: OptionSpec): string => {
   const notes = [
     option.choices === undefined ? undefined : option.choices.join(" | "),
     option.default === undefined ? undefined : `default: ${option.default}`,
