@@ -2,7 +2,7 @@
  * The manual of all commands, written from their definitions: `docs/cli.md`.
  */
 import { grouped, usage } from "./Help.ts"
-import type { CommandSpec, ExitSpec, OptionSpec } from "./Spec.ts"
+import type { CommandSpec, ExitSpec, JsonSpec, OptionSpec } from "./Spec.ts"
 import { commonExits, walk } from "./Spec.ts"
 import * as standard from "./specs/standardOptions.ts"
 
@@ -50,13 +50,18 @@ const section = (path: ReadonlyArray<string>, spec: CommandSpec): ReadonlyArray<
     ...(spec.arguments ?? []).map((argument) => `\`<${argument.name}>\`: ${lower(argument.description)}.`),
     ...(own.length === 0 ? [] : [optionTable(own)]),
     takesDatabase ? "Takes the options that choose the database." : "Reaches no configured database.",
-    ...(spec.json === undefined
-      ? []
-      : [`\`--json\`: ${spec.json.startsWith("plinth.") ? `\`${spec.json}\`` : spec.json}.`]),
+    ...(spec.json === undefined ? [] : [jsonTable(spec.json)]),
     ...(spec.exits === undefined ? [] : [exitTable(spec.exits)]),
     ...(spec.examples ?? []).map((example) => `- \`${example.command}\`: ${example.does}`)
   ]
 }
+
+const jsonTable = ({ members, schema }: JsonSpec): string =>
+  [
+    `| \`--json\` | \`${schema}\` |`,
+    "|---|---|",
+    ...Object.entries(members).map(([name, holds]) => `| \`${name}\` | ${holds} |`)
+  ].join("\n")
 
 const exitTable = (exits: ReadonlyArray<ExitSpec>): string =>
   ["| exit code | meaning |", "|---|---|", ...exits.map(([code, meaning]) => `| ${code} | ${meaning} |`)].join("\n")

@@ -46,6 +46,14 @@ export interface ExampleSpec {
   readonly does: string
 }
 
+/** The JSON object that a command prints. */
+export interface JsonSpec {
+  /** Its name and version, which it carries as `schema`. */
+  readonly schema: string
+  /** Its members beside `schema`, and what they hold. */
+  readonly members: Readonly<Record<string, string>>
+}
+
 /** An exit code of a command and what it says about the database. */
 export type ExitSpec = readonly [code: number, meaning: string]
 
@@ -65,8 +73,8 @@ export interface CommandSpec {
   readonly defaultCommand?: string
   /** The exit code of wrong usage and configuration, where it is not 2. */
   readonly usageExit?: number
-  /** The schema of its `--json` output. */
-  readonly json?: string
+  /** Its `--json` output. */
+  readonly json?: JsonSpec
 }
 
 /** The exit codes that every command shares. */

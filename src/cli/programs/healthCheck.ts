@@ -117,7 +117,7 @@ const explain = (id: string) =>
       return yield* Exit.misused(`There is no health check ${id}`, "`plinth health-check --list` shows what there is")
     }
     yield* output.result({
-      json: () => ({ schema: "plinth.health.explain/1", ...described(check) }),
+      json: () => ({ schema: "plinth.health.checks/1", checks: [described(check)] }),
       text: () => HealthMonitor.explain(check).trimEnd()
     })
   })
@@ -126,7 +126,7 @@ const list = Effect.gen(function* () {
   const output = yield* Output
   const width = yield* output.width
   yield* output.result({
-    json: () => ({ schema: "plinth.health.list/1", checks: HealthMonitor.builtIn.map(described) }),
+    json: () => ({ schema: "plinth.health.checks/1", checks: HealthMonitor.builtIn.map(described) }),
     text: () =>
       table(
         [{ title: "check" }, { title: "tier" }, { title: "looks at" }],

@@ -58,7 +58,14 @@ export const reset = (input: Input) =>
     const lost = yield* look(settings, input)
     if (input.plan) {
       return yield* result({
-        json: () => ({ schema: "plinth.reset/1", database: node, plan: true, lost: lostJson(lost) }),
+        json: () => ({
+          schema: "plinth.reset/1",
+          database: node,
+          plan: true,
+          lost: lostJson(lost),
+          backup: null,
+          steps: []
+        }),
         text: () => loss(node, lost, style)
       })
     }

@@ -10,6 +10,22 @@ const label = {
   description: "The backup; the newest one if none is named"
 } as const
 
+/** The members of a manifest. */
+const manifest = {
+  formatVersion: "the version of the manifest",
+  plinthVersion: "who made it",
+  label: "its name",
+  status: "complete",
+  engine: "physical",
+  server: "version, versionNumber, systemIdentifier, node, inRecovery, walSegmentBytes",
+  start: "lsn, timeline, at",
+  stop: "lsn, timeline, at",
+  compression: "algorithm, level",
+  files: "kind, name, bytes, sha256, and of archives tarBytes and tablespace",
+  warnings: "what to look at",
+  recovery: "how to restore it without Plinth, line by line"
+} as const
+
 export const create = {
   name: "create",
   summary: "Make a physical backup of the whole cluster",
@@ -29,7 +45,7 @@ export const create = {
     },
     ...output
   },
-  json: "plinth.backup.create/1",
+  json: { schema: "plinth.backup.create/1", members: manifest },
   examples: [
     { command: "plinth backup create --storage /var/backups/orders", does: "back up the cluster of DATABASE_URL" }
   ]
@@ -39,7 +55,10 @@ export const list = {
   name: "list",
   summary: "List the complete backups, newest first",
   options: { storage, ...output },
-  json: "plinth.backup.list/1"
+  json: {
+    schema: "plinth.backup.list/1",
+    members: { backups: "the manifests, newest first", unreadable: "directories that are none: label, problem" }
+  }
 } as const satisfies CommandSpec
 
 export const show = {
@@ -47,7 +66,7 @@ export const show = {
   summary: "Show a backup's manifest, and how to restore it without Plinth",
   options: { storage, ...output },
   arguments: [label],
-  json: "plinth.backup.show/1"
+  json: { schema: "plinth.backup.show/1", members: manifest }
 } as const satisfies CommandSpec
 
 export const verify = {
@@ -55,7 +74,16 @@ export const verify = {
   summary: "Read every byte of a backup again and compare it with its SHA-256",
   options: { storage, ...output },
   arguments: [label],
-  json: "plinth.backup.verify/1",
+  json: {
+    schema: "plinth.backup.verify/1",
+    members: {
+      label: "the backup",
+      ok: "whether every byte is what was written",
+      findings: "what is wrong: file, problem",
+      files: "how many were read",
+      bytes: "how much was read"
+    }
+  },
   exits: [[1, "damaged, or it could not be read"]]
 } as const satisfies CommandSpec
 
@@ -71,7 +99,17 @@ export const restore = {
     ...output
   },
   arguments: [label],
-  json: "plinth.backup.restore/1",
+  json: {
+    schema: "plinth.backup.restore/1",
+    members: {
+      label: "the backup",
+      directory: "the new data directory",
+      files: "how many were written",
+      bytes: "how much was written",
+      tablespaces: "where each of them is now: oid, from, to",
+      warnings: "what to look at before starting it"
+    }
+  },
   examples: [
     { command: "plinth backup restore --into /var/lib/postgresql/restored", does: "the newest backup, ready to start" }
   ]

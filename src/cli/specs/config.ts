@@ -8,7 +8,10 @@ export const show = {
   name: "show",
   summary: "Show every setting in force, its variable and where it comes from, without secrets",
   options: { ...database, ...output },
-  json: "plinth.config/1"
+  json: {
+    schema: "plinth.config/1",
+    members: { profile: "which defaults are in force", settings: "option, variable, value, source" }
+  }
 } as const satisfies CommandSpec
 
 export const mark = {
@@ -19,7 +22,10 @@ export const mark = {
   ],
   options: { ...database, databaseName, ...output },
   arguments: [{ name: "environment", description: "production, or development to take the mark back" }],
-  json: "plinth.config.mark/1",
+  json: {
+    schema: "plinth.config.mark/1",
+    members: { database: "host:port/database", environment: "what it is marked as" }
+  },
   examples: [{ command: "plinth config mark production", does: "`plinth reset` refuses this database from now on" }]
 } as const satisfies CommandSpec
 

@@ -22,6 +22,9 @@ export const dev = {
     temporary: { name: "temporary", description: "Keep nothing: a new cluster that is gone at the end" },
     ...output
   },
-  json: "plinth.dev/1",
+  json: {
+    schema: "plinth.dev/1",
+    members: { serverVersion: "as server_version_num", nodes: "name, port, url; the primary first" }
+  },
   examples: [{ command: "plinth dev --replicas 2 --lag 500ms", does: "a primary and two late replicas" }]
 } as const satisfies CommandSpec

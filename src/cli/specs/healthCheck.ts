@@ -9,7 +9,7 @@ export const healthCheck = {
   summary: "Say whether the database is healthy, what is wrong, and the command that mends it",
   description: [
     "A check that could not see something says unknown and why, never ok. An unreachable database is critical. The exit codes are those of monitoring plugins, so wrong usage is 3 here and not 2.",
-    "Needs a URL or --embedded."
+    "Needs a URL or --embedded; --list and --explain do not, and print plinth.health.checks/1 with --json: checks, each with id, title, category, tier and doc."
   ],
   options: {
     ...database,
@@ -45,7 +45,16 @@ export const healthCheck = {
     dir,
     ...output
   },
-  json: "plinth.health/1",
+  json: {
+    schema: "plinth.health/1",
+    members: {
+      schemaVersion: "1",
+      status: "ok, warning, critical or unknown",
+      at: "when",
+      nodes: "host:port/database of each",
+      checks: "one for each check and node: id, status, findings, unknowns, measurements"
+    }
+  },
   usageExit: 3,
   exits: [
     [0, "healthy"],

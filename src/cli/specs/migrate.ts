@@ -35,7 +35,16 @@ export const plan = {
   name: "plan",
   summary: "Show what `up` would run, and change nothing",
   options: { ...shared, exitCode },
-  json: "plinth.migrate.plan/1",
+  json: {
+    schema: "plinth.migrate.plan/1",
+    members: {
+      direction: "up or down",
+      migrations:
+        "what would run, in order: id, name, file, kind, language, transactional, done, segments of statements, losses",
+      problems: "why it would be refused: reason, migration, location, description, advice",
+      notes: "what is worth knowing"
+    }
+  },
   exits: pendingExits,
   examples: [{ command: "plinth migrate plan --exit-code", does: "in a pipeline: is the database behind the code?" }]
 } as const satisfies CommandSpec
@@ -54,7 +63,10 @@ export const up = {
     outOfOrder,
     lockWait
   },
-  json: "plinth.migrate.up/1",
+  json: {
+    schema: "plinth.migrate.up/1",
+    members: { migrations: "what was applied, in order: id, name, file, millis" }
+  },
   exits,
   examples: [
     { command: "plinth migrate up", does: "bring the database to the newest migration" },
@@ -77,7 +89,10 @@ export const down = {
     databaseName,
     yes
   },
-  json: "plinth.migrate.down/1",
+  json: {
+    schema: "plinth.migrate.down/1",
+    members: { migrations: "what was taken back, in order: id, name, file, millis" }
+  },
   exits,
   examples: [{ command: "plinth migrate down --steps 2 --yes", does: "undo two migrations without being asked" }]
 } as const satisfies CommandSpec
@@ -87,7 +102,15 @@ export const status = {
   summary: "Show every migration, and whether it was applied",
   description: ["Answers without the privilege to create the history table, and changes nothing."],
   options: { ...shared, exitCode },
-  json: "plinth.migrate.status/1",
+  json: {
+    schema: "plinth.migrate.status/1",
+    members: {
+      pending: "how many `up` would apply",
+      migrations: "all of them: id, name, kind, state, file, appliedAt, millis, appliedBy, progress",
+      problems: "why `up` would be refused: reason, migration, location, description, advice",
+      notes: "what is worth knowing"
+    }
+  },
   exits: pendingExits
 } as const satisfies CommandSpec
 
@@ -106,7 +129,7 @@ export const create = {
     ...output
   },
   arguments: [{ name: "name", description: "What it does, in a few words" }],
-  json: "plinth.migrate.create/1",
+  json: { schema: "plinth.migrate.create/1", members: { file: "the path of the new file" } },
   examples: [{ command: 'plinth migrate create "add order notes"', does: "a file, numbered like the others" }]
 } as const satisfies CommandSpec
 

@@ -25,7 +25,16 @@ export const reset = {
     yes,
     ...output
   },
-  json: "plinth.reset/1",
+  json: {
+    schema: "plinth.reset/1",
+    members: {
+      database: "host:port/database",
+      plan: "whether nothing was done",
+      lost: "tables (name, rows, isExact), rows, bytes",
+      backup: "the label of the backup that was taken, or null",
+      steps: "step, state, detail"
+    }
+  },
   exits: [[1, "failed, refused, or the answer was no"]],
   examples: [
     { command: "plinth reset --seed", does: "ask, back up, drop, create, migrate, seed" },

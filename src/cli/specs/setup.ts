@@ -20,7 +20,10 @@ export const setup = {
     plan: { name: "plan", description: "Show the steps, and change nothing" },
     ...output
   },
-  json: "plinth.setup/1",
+  json: {
+    schema: "plinth.setup/1",
+    members: { database: "host:port/database", steps: "step, state (ok, done, to do, skipped, warning), detail" }
+  },
   exits: [[3, "with --plan: there is something to do"]],
   examples: [
     { command: "plinth setup --seed", does: "an embedded database with the schema and the seeds" },

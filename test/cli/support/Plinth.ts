@@ -1,13 +1,18 @@
 /**
  * Runs `plinth` as a user does: the bundled program as its own process, without a terminal.
  */
+import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { build } from "esbuild"
 import type { ChildProcess } from "node:child_process"
 import { spawn } from "node:child_process"
 import { mkdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+
+import { walk } from "../../../src/cli/Spec.ts"
+import { root as definitions } from "../../../src/cli/specs/root.ts"
 
 const root = fileURLToPath(new URL("../../../", import.meta.url))
 
@@ -119,9 +124,27 @@ export const starting = (args: ReadonlyArray<string>, given: Given = {}) =>
       })
   )
 
+/** The members of each JSON object that the manual promises, by its schema. */
+const documented = new Map(
+  walk(definitions).flatMap(([, { json }]) =>
+    json === undefined ? [] : [[json.schema, ["schema", ...Object.keys(json.members)].sort()] as const]
+  )
+)
+
+const Versioned = Schema.parseJson(Schema.Record({ key: Schema.String, value: Schema.Unknown }))
+
+/** Whatever a test looks at, a JSON object that is printed has exactly the members that the manual names. */
+const holdToManual = (ended: Ended): void => {
+  if (!ended.stdout.startsWith('{"schema":')) return
+  const printed = Schema.decodeSync(Versioned)(ended.stdout)
+  assert.deepStrictEqual(Object.keys(printed).sort(), documented.get(String(printed["schema"])), ended.stdout)
+}
+
 /** Runs `plinth` to its end. */
 export const plinth = (args: ReadonlyArray<string>, given: Given = {}): Effect.Effect<Ended> =>
-  Effect.scoped(Effect.flatMap(starting(args, given), (running) => Effect.promise(() => running.ended)))
+  Effect.scoped(Effect.flatMap(starting(args, given), (running) => Effect.promise(() => running.ended))).pipe(
+    Effect.tap((ended) => Effect.sync(() => holdToManual(ended)))
+  )
 
 /** Runs a shell line in which `plinth` is the program, and `$PLINTH` its command for programs that start programs. */
 export const shell = (line: string, given: Given = {}): Effect.Effect<Ended> =>
