@@ -332,6 +332,13 @@ describe("DatabaseError", () => {
       })
     )
 
+    it("takes a write to a socket that the server has ended for a lost connection", () => {
+      // As Node throws it: without `syscall` and `errno`.
+      const error = Object.assign(new Error("This socket has been ended by the other party"), { code: "EPIPE" })
+      const { reason, sqlState } = DatabaseErrors.fromUnknown(error, { operation: "query" })
+      assert.deepStrictEqual([reason, sqlState], ["ConnectionLost", undefined])
+    })
+
     it.effect("takes the effect first as well", () =>
       Effect.gen(function* () {
         const result = DatabaseErrors.catchReason(Effect.fail(unique), "UniqueViolation", () => Effect.succeed("taken"))

@@ -93,10 +93,13 @@ const messageOf = (error: unknown): string => {
   )
 }
 
-/** Node's own errors have a `syscall`; their codes (`EPIPE`) can look like a SQLSTATE. */
+/**
+ * Node's own codes (`EPIPE`) can look like a SQLSTATE: most of its errors have a `syscall`, and a write to a socket that
+ * the server has ended has none. No class of SQLSTATE begins with E.
+ */
 const sqlStateOf = (error: object): string | undefined => {
   const code = text(error, "code")
-  if (code === undefined || !/^[0-9A-Z]{5}$/.test(code)) return undefined
+  if (code === undefined || !/^[0-9A-DF-Z][0-9A-Z]{4}$/.test(code)) return undefined
   return Predicate.hasProperty(error, "syscall") || Predicate.hasProperty(error, "errno") ? undefined : code
 }
 
