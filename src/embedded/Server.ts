@@ -32,10 +32,7 @@ export interface Server {
 const often = Schedule.spaced(Duration.millis(5))
 
 /** Fails with NotRunning when there is no server. */
-const pid = (
-  server: Server,
-  operation: string
-): Effect.Effect<number, EmbeddedPostgresError, FileSystem.FileSystem> =>
+const pid = (server: Server, operation: string): Effect.Effect<number, EmbeddedPostgresError, FileSystem.FileSystem> =>
   PostmasterFile.running(server.dataDirectory).pipe(
     Effect.flatten,
     Effect.map((file) => file.pid),
