@@ -14,8 +14,8 @@ export default defineConfig({
   test: {
     globalSetup: ["./test/support/globalSetup.ts"],
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 90_000,
+    hookTimeout: 120_000,
     maxWorkers: 2,
     minWorkers: 1
   }

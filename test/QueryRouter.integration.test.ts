@@ -242,7 +242,7 @@ layer(Cluster, { excludeTestServices: true, timeout: 60_000 })("the router", (it
       yield* Effect.sleep("500 millis")
       yield* victim.start
       const servesAgain = withinSeconds(
-        10,
+        40,
         Effect.map(QueryRouter.session(served(sql)), (port) => port === victim.port)
       )
       yield* servesAgain
