@@ -1,5 +1,6 @@
 /**
- * The `plinth` commands as `@effect/cli` commands, to mount in a program of one's own: `effect-plinth/cli`.
+ * The `plinth` commands as `@effect/cli` commands, to mount in a program of one's own, and the
+ * whole program with one's own migrations and checks: `effect-plinth/cli`.
  *
  * @example
  * ```ts
@@ -27,4 +28,7 @@ export { root } from "./commands/root.ts"
 export { route } from "./commands/route.ts"
 export { setup } from "./commands/setup.ts"
 export { CommandError, Finished } from "./Exit.ts"
+export { Extended } from "./Extensions.ts"
+export type { Extensions } from "./Extensions.ts"
+export { mainOptions, run } from "./run.ts"
 export * as Stdio from "./Stdio.ts"

@@ -1,14 +1,11 @@
 #!/usr/bin/env node
 /**
- * The `plinth` program: answers help, version, completions and wrong usage from the definitions alone, and loads the rest
- * of itself only when a command runs.
+ * The `plinth` program. It loads a library only when a command runs: the rest is answered from the definitions.
  */
+import { watch } from "../internal/node/signals.ts"
+import { answer } from "./Answers.ts"
 import { parse } from "./Argv.ts"
 import { root } from "./specs/root.ts"
-import { watch } from "../internal/node/signals.ts"
-import { packageVersion } from "../internal/packageVersion.ts"
-
-const width = Math.min(process.stdout.columns ?? 100, 120)
 
 // Without a listener the EPIPE of a closed pipe (`| head`) is an uncaught exception.
 process.stdout.on("error", () => {})
@@ -16,38 +13,23 @@ process.stderr.on("error", () => {})
 
 const request = parse(root, process.argv.slice(2))
 
-switch (request._tag) {
-  case "Version":
-    process.stdout.write(`${packageVersion}\n`)
-    break
-  case "Help": {
-    const { help } = await import("./Help.ts")
-    process.stdout.write(`${help(request.path, request.spec, width)}\n`)
-    break
-  }
-  case "Completions": {
-    const { completions } = await import("./Completions.ts")
-    process.stdout.write(`${completions(root, request.shell)}\n`)
-    break
-  }
-  case "Refused":
-    process.stderr.write(`Error: ${request.problem}. ${request.advice}\n`)
-    process.exitCode = request.code
-    break
-  case "Run": {
-    const signals = watch()
-    const [{ program }, { runMain }, { teardown }] = await Promise.all([
-      import("./Program.ts"),
-      import("@effect/platform-node/NodeRuntime"),
-      import("./Teardown.ts")
-    ])
-    // A signal that came while the code was loading has nothing to clean up.
-    const code = signals.code()
-    if (code !== undefined) process.exit(code)
-    runMain(program(request.args), {
-      disableErrorReporting: true,
-      disablePrettyLogger: true,
-      teardown: teardown(signals)
-    })
-  }
+if (request._tag === "Run") {
+  const signals = watch()
+  const [{ program }, { runMain }, { teardown }] = await Promise.all([
+    import("./Program.ts"),
+    import("@effect/platform-node/NodeRuntime"),
+    import("./Teardown.ts")
+  ])
+  // A signal that came while the code was loading has nothing to clean up.
+  const code = signals.code()
+  if (code !== undefined) process.exit(code)
+  runMain(program(request.args), {
+    disableErrorReporting: true,
+    disablePrettyLogger: true,
+    teardown: teardown(signals)
+  })
+} else {
+  const { code, stream, text } = answer(request, process.stdout.columns ?? 0)
+  process[stream].write(text)
+  process.exitCode = code
 }

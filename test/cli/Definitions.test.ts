@@ -4,6 +4,7 @@ import * as HelpDoc from "@effect/cli/HelpDoc"
 import * as CliConfig from "@effect/cli/CliConfig"
 import { assert, describe, expect, it } from "@effect/vitest"
 import * as HashMap from "effect/HashMap"
+import * as prettier from "prettier"
 import { commonExits, exitsOf, walk } from "../../src/cli/Spec.ts"
 import { manual } from "../../src/cli/Manual.ts"
 import { help } from "../../src/cli/Help.ts"
@@ -37,7 +38,10 @@ describe("the definitions of the commands", () => {
   }
 
   it("are what docs/cli.md says (vitest -u writes it anew)", async () => {
-    await expect(manual(definitions)).toMatchFileSnapshot("../../docs/cli.md")
+    const path = "docs/cli.md"
+    const options = await prettier.resolveConfig(path)
+    const formatted = await prettier.format(manual(definitions), { ...options, filepath: path })
+    await expect(formatted).toMatchFileSnapshot(`../../${path}`)
   })
 
   it("keep to the one table of exit codes; only health-check has its own", () => {

@@ -1,7 +1,6 @@
 /**
  * `plinth health-check`: runs the checks once and prints what they found.
  */
-import * as FileSystem from "@effect/platform/FileSystem"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -14,6 +13,8 @@ import * as HealthMonitor from "../../HealthMonitor.ts"
 import * as Migrator from "../../Migrator.ts"
 import { connect } from "../Clients.ts"
 import * as Exit from "../Exit.ts"
+import { Extended } from "../Extensions.ts"
+import * as Migrations from "../Migrations.ts"
 import type { DatabaseOptions } from "../Options.ts"
 import { Output } from "../Output.ts"
 import * as Session from "../Session.ts"
@@ -48,7 +49,12 @@ const run = (input: Input) =>
     const { settings } = yield* Session.open(input.database, "none")
     const nodes = yield* targets(settings)
     const migrations = yield* migrationFacts(input, nodes[0].run)
-    const monitor = yield* HealthMonitor.make({ nodes, migrations, background: false })
+    const monitor = yield* HealthMonitor.make({
+      nodes,
+      migrations,
+      checks: (yield* Extended).checks,
+      background: false
+    })
     const report = yield* monitor.check({ ids: input.check.length === 0 ? undefined : input.check, tier: input.tier })
     const format = output.options.json ? "json" : input.format
     yield* output.print(`${render(report, format, output)}\n`)
@@ -86,11 +92,10 @@ const targets = (settings: Settings) => {
 /** What the folder's migrations are for the check that is behind them; nothing where there is no folder. */
 const migrationFacts = (input: Input, sql: SqlClient.SqlClient) =>
   Effect.gen(function* () {
-    const fs = yield* FileSystem.FileSystem
     const folder = yield* Variables.text(input.dir, standard.dir)
-    if (!(yield* Effect.orElseSucceed(fs.exists(folder), () => false))) return undefined
+    if (!(yield* Migrations.exist(folder))) return undefined
     const migrator = yield* Effect.provideService(
-      Migrator.make({ source: Migrator.fromFolder(folder) }),
+      Migrator.make({ source: Migrations.source(folder) }),
       SqlClient.SqlClient,
       sql
     )
@@ -109,10 +114,13 @@ const migrationFacts = (input: Input, sql: SqlClient.SqlClient) =>
     }
   })
 
+/** The checks that need no database to tell of. */
+const known = Effect.map(Extended, ({ checks = [] }) => [...HealthMonitor.builtIn, ...checks])
+
 const explain = (id: string) =>
   Effect.gen(function* () {
     const output = yield* Output
-    const check = HealthMonitor.builtIn.find((candidate) => candidate.id === id)
+    const check = (yield* known).find((candidate) => candidate.id === id)
     if (check === undefined) {
       return yield* Exit.misused(`There is no health check ${id}`, "`plinth health-check --list` shows what there is")
     }
@@ -125,12 +133,13 @@ const explain = (id: string) =>
 const list = Effect.gen(function* () {
   const output = yield* Output
   const width = yield* output.width
+  const checks = yield* known
   yield* output.result({
-    json: () => ({ schema: "plinth.health.checks/1", checks: HealthMonitor.builtIn.map(described) }),
+    json: () => ({ schema: "plinth.health.checks/1", checks: checks.map(described) }),
     text: () =>
       table(
         [{ title: "check" }, { title: "tier" }, { title: "looks at" }],
-        HealthMonitor.builtIn.map((check) => [check.id, check.tier, check.title]),
+        checks.map((check) => [check.id, check.tier, check.title]),
         { width, heading: output.style.bold }
       )
   })

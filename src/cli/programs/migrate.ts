@@ -11,6 +11,7 @@ import * as Exit from "../Exit.ts"
 import * as Failure from "../Failure.ts"
 import * as Format from "../Format.ts"
 import * as Mark from "../Mark.ts"
+import * as Migrations from "../Migrations.ts"
 import { narrate } from "../MigrationEvents.ts"
 import type { DatabaseOptions } from "../Options.ts"
 import { Output } from "../Output.ts"
@@ -143,7 +144,7 @@ const withMigrator = <A, E, R>(
     const database = yield* Session.open(input.database, "embedded")
     const onEvent = yield* narrate
     return yield* onPrimary(
-      Effect.flatMap(Migrator.make({ ...options, source: Migrator.fromFolder(folder), onEvent }), (migrator) =>
+      Effect.flatMap(Migrator.make({ ...options, source: Migrations.source(folder), onEvent }), (migrator) =>
         use(migrator, database)
       ),
       database.settings

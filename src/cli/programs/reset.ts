@@ -15,6 +15,7 @@ import * as Exit from "../Exit.ts"
 import * as Format from "../Format.ts"
 import { isLocal } from "../Locality.ts"
 import * as Mark from "../Mark.ts"
+import * as Migrations from "../Migrations.ts"
 import { narrate } from "../MigrationEvents.ts"
 import type { DatabaseOptions } from "../Options.ts"
 import { Output } from "../Output.ts"
@@ -77,7 +78,7 @@ export const reset = (input: Input) =>
     yield* replace(settings, input.force)
     const applied = yield* onPrimary(
       Effect.gen(function* () {
-        const migrator = yield* Migrator.make({ source: Migrator.fromFolder(folder), onEvent: yield* narrate })
+        const migrator = yield* Migrator.make({ source: Migrations.source(folder), onEvent: yield* narrate })
         const ran = yield* migrator.up()
         yield* Effect.forEach(seedFiles, Seeds.load, { discard: true })
         return ran.length

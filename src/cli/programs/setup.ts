@@ -1,7 +1,6 @@
 /**
  * `plinth setup`: takes a database from nothing to ready, step by step, and leaves alone what is there.
  */
-import * as FileSystem from "@effect/platform/FileSystem"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -14,7 +13,9 @@ import * as Migrator from "../../Migrator.ts"
 import * as Administration from "../Administration.ts"
 import { onPrimary } from "../Clients.ts"
 import * as Exit from "../Exit.ts"
+import { Extended } from "../Extensions.ts"
 import * as Format from "../Format.ts"
+import * as Migrations from "../Migrations.ts"
 import { narrate } from "../MigrationEvents.ts"
 import type { DatabaseOptions } from "../Options.ts"
 import { Output } from "../Output.ts"
@@ -132,12 +133,11 @@ const checkPrivileges = Effect.gen(function* () {
 
 const migrate = (folder: string, plan: boolean) =>
   Effect.gen(function* () {
-    const fs = yield* FileSystem.FileSystem
-    if (!(yield* Effect.orElseSucceed(fs.exists(folder), () => false))) {
+    if (!(yield* Migrations.exist(folder))) {
       if (!plan) yield* PlinthSchema.install
       return { step: "migrations", state: "skipped", detail: `there is no folder ${folder}` } satisfies Step
     }
-    const migrator = yield* Migrator.make({ source: Migrator.fromFolder(folder), onEvent: yield* narrate })
+    const migrator = yield* Migrator.make({ source: Migrations.source(folder), onEvent: yield* narrate })
     const { migrations, problems } = yield* migrator.plan()
     const [problem] = problems
     if (problem !== undefined) return yield* problem
@@ -172,6 +172,7 @@ const checkHealth = (settings: DatabaseConfig.Settings) =>
     const sql = yield* SqlClient.SqlClient
     const monitor = yield* HealthMonitor.make({
       nodes: [{ name: DatabaseConfig.nodeName(settings.primary), role: "primary", run: sql }],
+      checks: (yield* Extended).checks,
       background: false
     })
     const report = yield* monitor.check({ tier: "fast" })

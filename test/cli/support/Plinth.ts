@@ -75,7 +75,7 @@ export interface Running {
 }
 
 /** Starts a program. */
-const start = (file: string, args: ReadonlyArray<string>, given: Given = {}): Running => {
+export const start = (file: string, args: ReadonlyArray<string>, given: Given = {}): Running => {
   const child = spawn(file, args, {
     cwd: given.cwd ?? root,
     env: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...given.env },
