@@ -1,7 +1,7 @@
 /**
  * Runs `plinth` as a user does: the bundled program as its own process, without a terminal.
  */
-import { assert } from "@effect/vitest"
+import { afterAll, assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { build } from "esbuild"
@@ -18,6 +18,11 @@ const root = fileURLToPath(new URL("../../../", import.meta.url))
 
 let bundled: Promise<string> | undefined
 
+const bundles: Array<string> = []
+
+// Registered for the test file that imports this: a worker may be ended without its exit handlers.
+afterAll(() => bundles.forEach((outdir) => rmSync(outdir, { recursive: true, force: true })))
+
 /** The program, bundled once per test file inside the checkout, where it finds its packages. */
 const bin = (): Promise<string> => {
   bundled ??= bundle()
@@ -27,7 +32,7 @@ const bin = (): Promise<string> => {
 const bundle = async (): Promise<string> => {
   const outdir = join(root, ".cache", `plinth-${process.pid}-${Math.random().toString(36).slice(2)}`)
   mkdirSync(outdir, { recursive: true })
-  process.once("exit", () => rmSync(outdir, { recursive: true, force: true }))
+  bundles.push(outdir)
   await build({
     entryPoints: [join(root, "src/cli/main.ts")],
     outdir,
