@@ -11,7 +11,7 @@ import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import { PCGRandom } from "effect/Utils"
 import { PoolCore } from "./ConnectionPool/Core.ts"
 import type { CloseReason, Driver, Slot, Ticket } from "./ConnectionPool/Core.ts"
@@ -242,6 +242,7 @@ const wireDriver = (options: PoolOptions): Driver<WireConnection> => {
     // An exchange without statements is a bare Sync, the cheapest round trip there is.
     check: (connection) => withDeadline(connection, settings.validateTimeout, []),
     condition: (connection) => (!connection.idle ? "busy" : connection.status === "I" ? "clean" : "open"),
+    dropOverdue: (connection) => connection.dropOverdue(),
     restore: (connection) => withDeadline(connection, settings.validateTimeout, [{ text: "ROLLBACK", params: [] }]),
     end: (connection) => connection.end,
     drop: (connection) => connection.destroy()
@@ -306,9 +307,9 @@ const use = <A, E, R>(
 const reserve = (core: Core): Effect.Effect<PooledConnection, DatabaseError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(acquire(core, restore), (slot) =>
-      Effect.as(
-        Effect.addFinalizer(() => Effect.sync(() => core.release(slot))),
-        slot.connection
+      // `Effect.addFinalizer` would carry the fiber's state along, which costs more than the rest of a checkout.
+      Effect.flatMap(Effect.scope, (scope) =>
+        Effect.as(Scope.addFinalizer(scope, Effect.sync(() => core.release(slot))), slot.connection)
       )
     )
   )

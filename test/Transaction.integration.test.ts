@@ -15,6 +15,8 @@ import * as Redacted from "effect/Redacted"
 import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/TestClock"
+import * as TestContext from "effect/TestContext"
 import { ConnectionPool, DatabaseError, RetryPolicy, Transaction } from "effect-plinth"
 import { TestDatabase } from "effect-plinth/testing"
 import { plinthAt } from "./support/clients.ts"
@@ -203,6 +205,36 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("Transaction.run", (i
         yield* Effect.provide(program, context)
       })
     )
+  )
+
+  it.effect("gives up on a COMMIT that a silent server does not answer", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase.TestDatabase
+        const proxy = yield* FaultProxy.make(Number(new URL(Redacted.value(url)).port))
+        const context = yield* Layer.build(plinthAt(proxy.url(url), { minConnections: 1, maxConnections: 1 }))
+        const program = Effect.gen(function* () {
+          const sql = yield* PgClient.PgClient
+          const silent = yield* Deferred.make<void>()
+          const body = Effect.gen(function* () {
+            yield* sql`SELECT 1`
+            yield* proxy.blackhole
+            yield* Deferred.succeed(silent, undefined)
+          })
+          const fiber = yield* Effect.fork(failureOf(Transaction.run(body)))
+          yield* Deferred.await(silent)
+          yield* TestClock.adjust("29 seconds")
+          assert.isNull(fiber.unsafePoll())
+          yield* TestClock.adjust("2 seconds")
+          const error = DatabaseError.from(yield* Fiber.join(fiber))
+          assert.strictEqual(error.reason, "CommitInDoubt")
+          assert.include(String(error.cause), "no answer came within 30 seconds")
+          // The pool can close its new connection without a clock that moves.
+          yield* proxy.pass
+        })
+        yield* Effect.provide(program, context)
+      })
+    ).pipe(Effect.provide(TestContext.TestContext))
   )
 
   it.effect("reports a write outside of a transaction whose answer was lost as in doubt", () =>

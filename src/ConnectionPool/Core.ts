@@ -24,6 +24,8 @@ export interface Driver<C extends Poolable> {
   readonly check: (connection: C) => Effect.Effect<void, DatabaseError>
   /** `clean` can be handed on as it is, `open` has a transaction to roll back, `busy` still runs something. */
   readonly condition: (connection: C) => "clean" | "open" | "busy"
+  /** Close at once if it waits for an answer that should have come. */
+  readonly dropOverdue: (connection: C) => void
   /** Roll back what was left open. */
   readonly restore: (connection: C) => Effect.Effect<void, DatabaseError>
   readonly end: (connection: C) => Effect.Effect<void>
@@ -187,9 +189,12 @@ export class PoolCore<C extends Poolable> {
     this.refill()
   }
 
-  /** Close what idled or lived too long, then refill; called about once a second. */
+  /** Close what idled, lived or kept its holder waiting too long, then refill; called about once a second. */
   maintain(): void {
     const now = this.environment.now()
+    for (const slot of this.slots) {
+      if (slot.state === "used") this.driver.dropOverdue(slot.connection)
+    }
     for (const slot of [...this.idle]) {
       if (now >= slot.expiresAt) this.remove(slot, "lifetime")
       else if (now - slot.since >= this.limits.idleTimeout && this.slots.size > this.limits.min) {

@@ -48,11 +48,14 @@ export interface RunnerOptions {
 
 type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
-/** A COMMIT without an answer for this long is in doubt. */
-const commitTimeout = "30 seconds"
+/** A COMMIT without an answer for this long, in milliseconds, is in doubt. */
+const commitTimeout = 30_000
 
-/** A ROLLBACK without an answer for this long is left to the pool, which drops the connection. */
-const rollbackTimeout = "5 seconds"
+/** A ROLLBACK without an answer for this long, in milliseconds, takes its connection with it. */
+const rollbackTimeout = 5_000
+
+const committing = { operation: "commit", inTransaction: true, replyWithin: commitTimeout }
+const rollingBack = { operation: "rollback", replyWithin: rollbackTimeout }
 
 let lastClient = 0
 let lastTransaction = 0
@@ -96,13 +99,7 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
   ): DatabaseError => new DatabaseErrors.DatabaseError({ reason, operation, description, node: backend.name, cause })
 
   const commit = (session: Session, access: TransactionInfo["access"]): Effect.Effect<void, DatabaseError> =>
-    session.connection.run([{ text: "COMMIT", params: [] }], { operation: "commit", inTransaction: true }).pipe(
-      // The caller's region is uninterruptible; without this the timeout could not let go of a silent server.
-      Effect.interruptible,
-      Effect.timeoutFail({
-        duration: commitTimeout,
-        onTimeout: () => failure("CommitInDoubt", "commit", `no answer to COMMIT within ${commitTimeout}`)
-      }),
+    session.connection.run([{ text: "COMMIT", params: [] }], committing).pipe(
       Effect.mapError((error) =>
         error.isConnectionFailure && access === "read write"
           ? failure("CommitInDoubt", "commit", "the connection was lost before the answer to COMMIT", error)
@@ -121,9 +118,7 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
   const rollback = (session: Session): Effect.Effect<void> =>
     session.connection.status === "I"
       ? Effect.void
-      : session.connection.run([{ text: "ROLLBACK", params: [] }], { operation: "rollback" }).pipe(
-          Effect.interruptible,
-          Effect.timeout(rollbackTimeout),
+      : session.connection.run([{ text: "ROLLBACK", params: [] }], rollingBack).pipe(
           // The pool drops what comes back open; the failure that led here is the one to report.
           Effect.catchAll((error) => Effect.logDebug("ROLLBACK failed", error)),
           Effect.asVoid

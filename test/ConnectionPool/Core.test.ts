@@ -79,6 +79,7 @@ const simulate = (options: Partial<Limits> = {}, fails: () => boolean = () => fa
           Effect.sync(() => {
             connection.ended = true
           }),
+        dropOverdue: () => {},
         drop: (connection) => {
           connection.ended = true
           connection.die()

@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly operation?: string | undefined
   /** Refuse to send when the backend is not inside a transaction block at that moment. */
   readonly inTransaction?: boolean | undefined
+  /** The pool drops the connection when the answer takes longer than this many milliseconds; looked at every second. */
+  readonly replyWithin?: number | undefined
 }
 
 type Done = (error: DatabaseError | undefined, results: ReadonlyArray<Result>) => void
@@ -61,6 +63,7 @@ export class WireConnection {
   private readonly queue: Array<Pending> = []
   private exchange: Exchange | undefined
   private running: Pending | undefined
+  private sentAt = 0
   private cancelling = false
   private afterCancel: (() => void) | undefined
 
@@ -89,6 +92,14 @@ export class WireConnection {
   /** Nothing is running or waiting on this connection. */
   get idle(): boolean {
     return this.running === undefined && this.queue.length === 0 && !this.cancelling
+  }
+
+  /** Drop the connection when what runs has waited longer for its answer than it said. */
+  dropOverdue(): void {
+    const limit = this.running?.options.replyWithin
+    if (limit !== undefined && this.options.now() - this.sentAt >= limit) {
+      this.destroy(`no answer came within ${limit / 1000} seconds`)
+    }
   }
 
   /** Enqueue an exchange; `onDone` is called once, after ReadyForQuery or after the connection is lost. */
@@ -155,6 +166,7 @@ export class WireConnection {
       }
       pending.state = "running"
       this.running = pending
+      if (pending.options.replyWithin !== undefined) this.sentAt = this.options.now()
       const exchange = new Exchange(this.collector, pending.steps, this.statements, this.options.config.types)
       this.exchange = exchange
       this.client.query(exchange)
