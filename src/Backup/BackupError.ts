@@ -84,7 +84,8 @@ const systemCode = (error: PlatformError): string | undefined => {
   return Predicate.hasProperty(cause, "code") && typeof cause.code === "string" ? cause.code : undefined
 }
 
-const adviceOfSystemCode = (code: string | undefined): string => {
+const adviceOf = (error: PlatformError): string => {
+  const code = systemCode(error)
   switch (code) {
     case "ENOSPC":
     case "EDQUOT":
@@ -95,7 +96,13 @@ const adviceOfSystemCode = (code: string | undefined): string => {
     case "EPERM":
       return "Give the user that runs this the right to write there, or choose another directory."
     case "ENOENT":
+      if (error._tag === "SystemError" && error.method === "makeDirectory") {
+        return "No directory can be made there: choose another one."
+      }
       return "It was removed or unmounted meanwhile: check the mount and who else works in this directory."
+    case "ENOTDIR":
+    case "EEXIST":
+      return "A part of this path is a file and not a directory: choose another directory."
     default:
       return "Check the file system and the permissions of this path."
   }
@@ -111,7 +118,7 @@ export const fromPlatform =
       reason: code === "ENOSPC" || code === "EDQUOT" ? "StorageFull" : "StorageFailed",
       path,
       description: what.includes(path) ? what : `${what}: ${path}`,
-      advice: adviceOfSystemCode(code),
+      advice: adviceOf(error),
       cause: error
     })
   }

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { makeDirectories } from "../internal/makeDirectories.ts"
 import { BackupError, fromPlatform } from "./BackupError.ts"
 import { isLabel } from "./BackupLabel.ts"
 import type { BackupStorage, Draft, FileWriter, StorageLock, StoredFile } from "./BackupStorage.ts"
@@ -152,7 +153,7 @@ export const make = (directory: string): Effect.Effect<BackupStorage, never, Fil
 
     const lock: BackupStorage["lock"] = ({ target }) =>
       Effect.gen(function* () {
-        yield* Effect.mapError(fs.makeDirectory(root, { recursive: true, mode: 0o700 }), fromPlatform(root))
+        yield* Effect.mapError(makeDirectories(fs, path, root, { mode: 0o700 }), fromPlatform(root))
         const held = yield* locks.acquire(place, { target, busy: `${root} is being written` })
         const result: StorageLock = {
           sweep: Effect.tap(Effect.map(names, leftoversIn), (left) =>

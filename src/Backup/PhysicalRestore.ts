@@ -6,6 +6,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { makeDirectories } from "../internal/makeDirectories.ts"
 import * as DiskSpace from "../internal/node/DiskSpace.ts"
 import type { Restored, RestoreOptions, StoredBackup } from "./BackupEngine.ts"
 import { BackupError, fromPlatform } from "./BackupError.ts"
@@ -36,7 +37,7 @@ export const restore = (
     yield* preflightVersion(backup, options)
     yield* preflightFiles(backup)
     yield* preflightTarget(fs, target)
-    yield* Effect.mapError(fs.makeDirectory(parent, { recursive: true, mode: 0o755 }), fromPlatform(parent))
+    yield* Effect.mapError(makeDirectories(fs, path, parent, { mode: 0o755 }), fromPlatform(parent))
     yield* preflightSpace(backup, parent)
     const place = { directory: parent, name: path.basename(target) }
     yield* FileLock.make(fs, path).acquire(place, { busy: `${target} is being restored` })

@@ -5,6 +5,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import { makeDirectories } from "../internal/makeDirectories.ts"
 import * as FileName from "./FileName.ts"
 import { MigrationError } from "./MigrationError.ts"
 
@@ -81,7 +82,7 @@ export const create = Effect.fn("Migrator.create")(function* (
       cause
     })
   const write = Effect.gen(function* () {
-    yield* fs.makeDirectory(options.folder, { recursive: true })
+    yield* makeDirectories(fs, path, options.folder)
     const names = (yield* fs.readDirectory(options.folder)).map(FileName.parse).filter((name) => name !== undefined)
     const prefix = kind === "repeatable" ? "R_" : yield* nextId(names, options.style ?? "sequence")
     const file = path.join(options.folder, `${prefix}_${slug}.${kind === "ts" ? "ts" : "sql"}`)

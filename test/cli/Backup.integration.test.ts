@@ -108,6 +108,22 @@ describe("plinth backup", () => {
       })
       assert.strictEqual(ended.code, 1)
       assert.include(ended.stderr, "file/backups")
+      assert.include(ended.stderr, "choose another directory")
+    }).pipe(withDatabase)
+  )
+
+  it.live.runIf(existsSync("/proc/self"))("gives up at once where no directory can be made, however deep", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      const cwd = yield* temporaryDirectory()
+      for (const storage of ["/proc/nowhere", "/proc/nowhere/a/b"]) {
+        const ended = yield* plinth(["backup", "create", "--storage", storage], {
+          cwd,
+          env: { DATABASE_URL: Redacted.value(url) }
+        })
+        assert.strictEqual(ended.code, 1, ended.stderr)
+        assert.match(ended.stderr, /^Error: Backup create failed: .*\/proc\/nowhere.*\n$/)
+      }
     }).pipe(withDatabase)
   )
 })
