@@ -16,6 +16,8 @@ import type { DatabaseError } from "./DatabaseError.ts"
 import type { Target } from "./HealthCheck.ts"
 import * as HealthMonitor from "./HealthMonitor.ts"
 import * as Listener from "./Listener.ts"
+import * as Migrator from "./Migrator.ts"
+import type { MigrationError } from "./Migrator.ts"
 import * as NodeMonitor from "./NodeMonitor.ts"
 import * as QueryRouter from "./QueryRouter.ts"
 import type { Transaction } from "./Transaction.ts"
@@ -39,8 +41,15 @@ export type Services =
  * @since 0.1.0
  * @category options
  */
-export interface Options extends DatabaseConfig.Options {
+export interface Options<R = never> extends DatabaseConfig.Options {
   readonly client?: DatabaseClient.ClientOptions | undefined
+  /**
+   * The migrations of this program, such as `Migrator.fromFolder("migrations")`: the health monitor says whether the
+   * database is behind them. They are read once, when the layer is built, and not applied.
+   *
+   * @default none, and the monitor does not check them
+   */
+  readonly migrations?: Effect.Effect<Migrator.Source, MigrationError, R> | undefined
   /** Options of the health monitor; its nodes are those of the configuration. */
   readonly health?: Omit<HealthMonitor.Options, "nodes"> | undefined
 }
@@ -49,7 +58,7 @@ export interface Options extends DatabaseConfig.Options {
  * @since 0.1.0
  * @category errors
  */
-export type BuildError = DatabaseError | DatabaseConfigError | HealthMonitor.HealthMonitorError
+export type BuildError = DatabaseError | DatabaseConfigError | HealthMonitor.HealthMonitorError | MigrationError
 
 /**
  * The stack from options alone. Connects to the primary while it is built, and fails when that fails; replicas may be
@@ -58,9 +67,9 @@ export type BuildError = DatabaseError | DatabaseConfigError | HealthMonitor.Hea
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: Options = {}): Layer.Layer<Services, BuildError> => {
-  const { client, health, ...database } = options
-  return fromSettings(DatabaseConfig.make(database), { client, health })
+export const layer = <R = never>(options: Options<R> = {}): Layer.Layer<Services, BuildError, R> => {
+  const { client, health, migrations, ...database } = options
+  return fromSettings(DatabaseConfig.make(database), { client, health, migrations })
 }
 
 /**
@@ -70,9 +79,9 @@ export const layer = (options: Options = {}): Layer.Layer<Services, BuildError> 
  * @since 0.1.0
  * @category layers
  */
-export const layerConfig = (options: Options = {}): Layer.Layer<Services, BuildError> => {
-  const { client, health, ...database } = options
-  return fromSettings(DatabaseConfig.fromEnv(database), { client, health })
+export const layerConfig = <R = never>(options: Options<R> = {}): Layer.Layer<Services, BuildError, R> => {
+  const { client, health, migrations, ...database } = options
+  return fromSettings(DatabaseConfig.fromEnv(database), { client, health, migrations })
 }
 
 /**
@@ -93,10 +102,10 @@ export const layerNode = (
     Layer.provide(Listener.layer(target))
   )
 
-const fromSettings = (
+const fromSettings = <R>(
   settings: Effect.Effect<Settings, DatabaseConfigError>,
-  options: Pick<Options, "client" | "health">
-): Layer.Layer<Services, BuildError> =>
+  options: Pick<Options<R>, "client" | "health" | "migrations">
+): Layer.Layer<Services, BuildError, R> =>
   Layer.unwrapEffect(
     Effect.map(settings, (resolved) => {
       const { monitor, pool, primary, replicas, router } = resolved
@@ -105,7 +114,7 @@ const fromSettings = (
         QueryRouter.layer({ pool, router, client: options.client }).pipe(
           Layer.provideMerge(Layer.merge(nodes, Listener.layer(listenerTarget(primary, replicas))))
         ),
-        health(resolved, options.health ?? {})
+        health(resolved, options)
       )
     })
   )
@@ -121,10 +130,10 @@ const listenerTarget = (primary: ConnectionTarget, replicas: ReadonlyArray<Conne
       }
 
 /** One connection per node beside the pools: a busy pool is not a dead database. */
-const health = (
+const health = <R>(
   settings: Settings,
-  options: Omit<HealthMonitor.Options, "nodes">
-): Layer.Layer<HealthMonitor.HealthMonitor, HealthMonitor.HealthMonitorError> => {
+  options: Pick<Options<R>, "health" | "migrations">
+): Layer.Layer<HealthMonitor.HealthMonitor, HealthMonitor.HealthMonitorError | MigrationError, R> => {
   const watched = (target: ConnectionTarget, role: Target["role"]) =>
     Effect.map(
       Layer.build(
@@ -143,10 +152,24 @@ const health = (
       const replicas = yield* Effect.forEach(settings.replicas, (target) => watched(target, "replica"), {
         concurrency: 4
       })
-      return yield* HealthMonitor.make({ ...options, nodes: [primary, ...replicas] })
+      const migrations =
+        options.migrations === undefined ? undefined : yield* migrationFacts(options.migrations, primary.run)
+      return yield* HealthMonitor.make({ migrations, ...options.health, nodes: [primary, ...replicas] })
     }).pipe(
       // A lazy pool connects at its first statement, and that failure is the check's.
       Effect.catchTag("DatabaseError", Effect.die)
     )
   )
 }
+
+/** A running program does not change its migrations: they are read once and not every few seconds. */
+const migrationFacts = <R>(source: Effect.Effect<Migrator.Source, MigrationError, R>, sql: SqlClient.SqlClient) =>
+  Effect.gen(function* () {
+    const files = yield* Effect.flatMap(source, ({ load }) => load)
+    const migrator = yield* Effect.provideService(
+      Migrator.make({ source: Effect.succeed({ load: Effect.succeed(files) }) }),
+      SqlClient.SqlClient,
+      sql
+    )
+    return Migrator.facts("migrations", migrator)
+  })

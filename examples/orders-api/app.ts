@@ -10,8 +10,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as String from "effect/String"
-import { Database, DatabaseError } from "effect-plinth"
+import { Database, DatabaseError, Migrator } from "effect-plinth"
 import { HealthRoutes, SessionMiddleware } from "effect-plinth/http"
+import { fileURLToPath } from "node:url"
 import { Cart, OrderId, Period, Placed, SalesOfDay, Summary } from "./Order.ts"
 import * as Orders from "./Orders.ts"
 
@@ -74,8 +75,9 @@ const orders = HttpRouter.empty.pipe(
 /** Probes have no session. */
 const routes = HttpRouter.concat(orders, HealthRoutes.make())
 
-/** Columns are snake_case, fields are camelCase. */
+/** Columns are snake_case, fields are camelCase. The service is not ready while its database is behind it. */
 const database = Database.layerConfig({
+  migrations: Migrator.fromFolder(fileURLToPath(new URL("../../migrations", import.meta.url))),
   client: { transformQueryNames: String.camelToSnake, transformResultNames: String.snakeToCamel }
 })
 

@@ -86,6 +86,30 @@ describe("plinth health-check", () => {
     }).pipe(withDatabase)
   )
 
+  it.live("tells of the check of migrations, and says which folder it misses where it is asked for without one", () =>
+    Effect.gen(function* () {
+      const cwd = yield* temporaryDirectory()
+      assert.include((yield* plinth(["health-check", "--list"], { cwd })).stdout, "migrations-behind")
+      const asked = ["health-check", "--check", "migrations-behind", "--url", "postgres://app@127.0.0.1:1/shop"]
+      const ended = yield* plinth(asked, { cwd })
+      assert.strictEqual(ended.code, 3)
+      assert.match(ended.stderr, /there is no folder migrations.*--dir/i)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("says in one sentence which migration file it could not read", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      const cwd = yield* temporaryDirectory()
+      mkdirSync(join(cwd, "migrations"))
+      writeFileSync(join(cwd, "migrations/3.sql"), "SELECT 1;\n")
+      const env = { DATABASE_URL: Redacted.value(url) }
+      const ended = yield* plinth(["health-check", "--check", "migrations-behind"], { cwd, env })
+      assert.strictEqual(ended.code, 3)
+      assert.match(ended.stdout, /^unknown {3}migrations-behind: migration status failed: migrations\/3\.sql .*\n\n/)
+    }).pipe(withDatabase)
+  )
+
   it.live("is 3 for wrong usage and for a check that does not exist", () =>
     Effect.gen(function* () {
       assert.strictEqual((yield* plinth(["health-check", "--bogus"])).code, 3)

@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as DatabaseConfig from "../../DatabaseConfig.ts"
 import type { ConnectionTarget, Settings } from "../../DatabaseConfig.ts"
-import * as DatabaseErrors from "../../DatabaseError.ts"
 import type { Target } from "../../HealthCheck.ts"
 import * as HealthMonitor from "../../HealthMonitor.ts"
 import * as Migrator from "../../Migrator.ts"
@@ -93,29 +92,27 @@ const targets = (settings: Settings) => {
 const migrationFacts = (input: Input, sql: SqlClient.SqlClient) =>
   Effect.gen(function* () {
     const folder = yield* Variables.text(input.dir, standard.dir)
-    if (!(yield* Migrations.exist(folder))) return undefined
+    if (!(yield* Migrations.exist(folder))) {
+      if (!input.check.includes(migrationsBehind.id)) return undefined
+      return yield* Exit.misused(
+        `${migrationsBehind.id} cannot be checked`,
+        "Give --dir or set PLINTH_DIR",
+        `there is no folder ${folder}`
+      )
+    }
     const migrator = yield* Effect.provideService(
       Migrator.make({ source: Migrations.source(folder) }),
       SqlClient.SqlClient,
       sql
     )
-    const idsIn = (entries: Migrator.Status["entries"], ...states: ReadonlyArray<Migrator.State>) =>
-      entries.filter(({ state }) => states.includes(state)).map(({ id }) => id)
-    return {
-      name: folder,
-      read: migrator.status.pipe(
-        Effect.map(({ entries }) => ({
-          pending: idsIn(entries, "pending", "out-of-order"),
-          failed: idsIn(entries, "started", "reverting"),
-          drifted: idsIn(entries, "edited", "renamed", "missing")
-        })),
-        Effect.mapError(DatabaseErrors.from)
-      )
-    }
+    return Migrator.facts(folder, migrator)
   })
 
+/** What the check of migrations is called. */
+const migrationsBehind = HealthMonitor.migrationsBehind({ name: "", read: Effect.never })
+
 /** The checks that need no database to tell of. */
-const known = Effect.map(Extended, ({ checks = [] }) => [...HealthMonitor.builtIn, ...checks])
+const known = Effect.map(Extended, ({ checks = [] }) => [...HealthMonitor.builtIn, migrationsBehind, ...checks])
 
 const explain = (id: string) =>
   Effect.gen(function* () {
