@@ -12,14 +12,16 @@ import * as Mailbox from "effect/Mailbox"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Pg from "pg"
+import type * as Pg from "pg"
 import type { ConnectionTarget } from "../../DatabaseConfig.ts"
 import { nodeName } from "../../DatabaseConfig.ts"
-import { DatabaseError, fromUnknown } from "../../DatabaseError.ts"
+import type { DatabaseError } from "../../DatabaseError.ts"
+import { fromUnknown } from "../../DatabaseError.ts"
 import { BaseBackupReceiver } from "./BaseBackupReceiver.ts"
 import type { BaseBackupEvent } from "./BaseBackupReceiver.ts"
 import { cancelRequest } from "./cancelRequest.ts"
-import { clientConfig } from "./openTarget.ts"
+import { connectClient } from "./connectClient.ts"
+import { clientConfig, withinConnectTimeout } from "./openTarget.ts"
 
 export type { BaseBackupEvent, Tablespace, WalPosition } from "./BaseBackupReceiver.ts"
 
@@ -61,7 +63,7 @@ export const open = (
     const warnings: Array<string> = []
     const running = { command: false }
     const client = yield* Effect.uninterruptibleMask((restore) =>
-      Effect.tap(restore(connect(config, target)), (client) =>
+      Effect.tap(restore(withinConnectTimeout(target, connectClient(config, node))), (client) =>
         Effect.addFinalizer(() => close(client, config, running))
       )
     )
@@ -141,31 +143,6 @@ export const open = (
   })
 
 const asText: Pg.CustomTypesConfig = { getTypeParser: () => (value: string) => value }
-
-/** Connects within the target's limit. Failure and interruption leave no socket behind. */
-const connect = (config: Pg.ClientConfig, target: ConnectionTarget): Effect.Effect<Pg.Client, DatabaseError> =>
-  Effect.async<Pg.Client, DatabaseError>((resume) => {
-    const client = new Pg.Client(config)
-    // The running command reports a lost connection; without a listener Node would end the process.
-    client.on("error", () => {})
-    client.connect((error: Error | null | undefined) => {
-      if (error === null || error === undefined) return resume(Effect.succeed(client))
-      flowOf(client).destroy()
-      resume(Effect.fail(fromUnknown(error, { operation: "connect", node: nodeName(target) })))
-    })
-    return Effect.sync(() => flowOf(client).destroy())
-  }).pipe(
-    Effect.timeoutFail({
-      duration: target.connectTimeout,
-      onTimeout: () =>
-        new DatabaseError({
-          reason: "ConnectionRefused",
-          operation: "connect",
-          description: `no answer within ${Duration.format(target.connectTimeout)}`,
-          node: nodeName(target)
-        })
-    })
-  )
 
 /**
  * A server that is in the middle of a command is told to stop: it would notice the lost socket only when it next sends

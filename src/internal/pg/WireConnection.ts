@@ -2,9 +2,11 @@
  * One connection to one backend: exchanges in order, cancellation that hits nothing else, and a death that is noticed.
  */
 import * as Effect from "effect/Effect"
-import * as Pg from "pg"
+import type * as Pg from "pg"
 import { DatabaseError, fromUnknown } from "../../DatabaseError.ts"
-import { backendKey, makeCollector, makeWriter, writerOf } from "./driver.ts"
+import { cancelRequest } from "./cancelRequest.ts"
+import { connectClient } from "./connectClient.ts"
+import { backendKey, makeCollector, writerOf } from "./driver.ts"
 import type { Collector, TransactionStatus, Writer } from "./driver.ts"
 import { Exchange, StatementCache } from "./Exchange.ts"
 import type { Result, Step } from "./Exchange.ts"
@@ -225,7 +227,7 @@ export class WireConnection {
       resumeStopped = () => resume(Effect.void)
     })
     // A request that overtakes its statement hits an idle backend and is forgotten there, so it is repeated.
-    const attempt = Effect.zipRight(Effect.timeoutOption(this.sendCancel, cancelAttemptTimeout), stopped).pipe(
+    const attempt = Effect.zipRight(Effect.timeoutOption(cancelRequest(this.client, this.options.config), cancelAttemptTimeout), stopped).pipe(
       Effect.timeoutOption(cancelAttemptTimeout)
     )
     return Effect.suspend(() => {
@@ -272,45 +274,8 @@ export class WireConnection {
     Effect.timeoutFail({ duration: cancelDeadline, onTimeout: () => "stuck" }),
     Effect.catchAll(() => Effect.sync(() => this.destroy("the server did not answer after a cancellation")))
   )
-
-  private readonly sendCancel: Effect.Effect<void> = Effect.async<void>((resume) => {
-    const { config } = this.options
-    const host = config.host ?? "localhost"
-    const port = config.port ?? 5432
-    // Verified against the name that the session was opened with, though the address is the session's own.
-    const ssl =
-      config.ssl === undefined || config.ssl === false
-        ? false
-        : { servername: host, ...(config.ssl === true ? {} : config.ssl) }
-    const { processId, secretKey } = backendKey(this.client)
-    const request = makeWriter(ssl)
-    const done = () => resume(Effect.void)
-    request.on("connect", () => (ssl === false ? request.cancel(processId, secretKey) : request.requestSsl()))
-    request.on("sslconnect", () => request.cancel(processId, secretKey))
-    request.on("end", done)
-    request.on("error", done)
-    if (host.startsWith("/")) request.connect(`${host}/.s.PGSQL.${port}`)
-    else request.connect(port, this.writer.stream.remoteAddress ?? host)
-    return Effect.sync(() => request.stream.destroy())
-  })
 }
 
 /** Open a connection. Interruption and failure leave no socket behind. */
 export const open = (options: WireOptions): Effect.Effect<WireConnection, DatabaseError> =>
-  Effect.async<WireConnection, DatabaseError>((resume) => {
-    const client = new Pg.Client(options.config)
-    // A socket that fails after connect() has reported its error must not crash the process.
-    const ignore = () => {}
-    client.on("error", ignore)
-    client.connect((error: Error | null | undefined) => {
-      if (error === null || error === undefined) {
-        const connection = new WireConnection(client, options)
-        client.off("error", ignore)
-        resume(Effect.succeed(connection))
-      } else {
-        writerOf(client.connection).stream.destroy()
-        resume(Effect.fail(fromUnknown(error, { operation: "connect", node: options.node })))
-      }
-    })
-    return Effect.sync(() => writerOf(client.connection).stream.destroy())
-  })
+  Effect.map(connectClient(options.config, options.node), (client) => new WireConnection(client, options))

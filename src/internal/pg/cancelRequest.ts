@@ -14,7 +14,7 @@ export const cancelRequest = (client: Pg.Client, config: Pg.ClientConfig): Effec
     const ssl =
       config.ssl === undefined || config.ssl === false
         ? false
-        : { ...(isAddress(host) ? {} : { servername: host }), ...(config.ssl === true ? {} : config.ssl) }
+        : { ...serverName(host), ...(config.ssl === true ? {} : config.ssl) }
     const { processId, secretKey } = backendKey(client)
     const request = makeWriter(ssl)
     const done = () => resume(Effect.void)
@@ -28,4 +28,5 @@ export const cancelRequest = (client: Pg.Client, config: Pg.ClientConfig): Effec
   })
 
 /** TLS names no server by its address (RFC 6066); the certificate is then held against the address itself. */
-const isAddress = (host: string): boolean => host.includes(":") || /^[\d.]+$/.test(host)
+export const serverName = (host: string): { readonly servername?: string } =>
+  host.includes(":") || /^[\d.]+$/.test(host) ? {} : { servername: host }

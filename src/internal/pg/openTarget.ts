@@ -11,6 +11,7 @@ import { nodeName } from "../../DatabaseConfig.ts"
 import type { ConnectionTarget } from "../../DatabaseConfig.ts"
 import { DatabaseError, fromUnknown } from "../../DatabaseError.ts"
 import { monotonicMillis } from "../monotonicMillis.ts"
+import { serverName } from "./cancelRequest.ts"
 import { open } from "./WireConnection.ts"
 import type { WireConnection } from "./WireConnection.ts"
 
@@ -86,18 +87,23 @@ const openHost = (
       yield* Effect.onError(expectSession(connection, attributes), () => connection.end)
     }
     return connection
-  }).pipe(
-    Effect.timeoutFail({
-      duration: target.connectTimeout,
-      onTimeout: () =>
-        new DatabaseError({
-          reason: "ConnectionRefused",
-          operation: "connect",
-          description: `no answer within ${Duration.format(target.connectTimeout)}`,
-          node: nodeName(target)
-        })
-    })
-  )
+  }).pipe((opening) => withinConnectTimeout(target, opening))
+
+/** Fails what did not connect in the time that the target allows. */
+export const withinConnectTimeout = <A>(
+  target: ConnectionTarget,
+  opening: Effect.Effect<A, DatabaseError>
+): Effect.Effect<A, DatabaseError> =>
+  Effect.timeoutFail(opening, {
+    duration: target.connectTimeout,
+    onTimeout: () =>
+      new DatabaseError({
+        reason: "ConnectionRefused",
+        operation: "connect",
+        description: `no answer within ${Duration.format(target.connectTimeout)}`,
+        node: nodeName(target)
+      })
+  })
 
 const expectSession = (
   connection: WireConnection,
@@ -131,7 +137,7 @@ const tls = ({ host, ssl }: ConnectionTarget): NonNullable<Pg.ClientConfig["ssl"
     ? false
     : {
         rejectUnauthorized: ssl.rejectUnauthorized,
-        servername: ssl.servername ?? host,
+        ...serverName(ssl.servername ?? host),
         ...(ssl.verifyHost === false ? { checkServerIdentity: () => undefined } : {}),
         ...(ssl.ca === undefined ? {} : { ca: ssl.ca }),
         ...(ssl.cert === undefined ? {} : { cert: ssl.cert }),
