@@ -133,12 +133,15 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("Transaction.run", (i
       yield* sql`CREATE TABLE doctors (name text PRIMARY KEY, on_call boolean NOT NULL)`
       yield* sql`INSERT INTO doctors VALUES ('alice', true), ('bob', true)`
       const attempts = yield* Ref.make(0)
+      const bothRead = yield* Deferred.make<void>()
       const leave = (name: string) =>
         Transaction.run(
           Effect.gen(function* () {
-            yield* Ref.update(attempts, (n) => n + 1)
             const [row] = yield* sql<{ n: string }>`SELECT count(*) AS n FROM doctors WHERE on_call`
-            yield* Effect.sleep("30 millis")
+            yield* Ref.update(attempts, (n) => n + 1)
+            // Both have read before either writes.
+            if ((yield* Ref.get(attempts)) >= 2) yield* Deferred.succeed(bothRead, undefined)
+            yield* Deferred.await(bothRead)
             if (Number(row?.n) > 1) yield* sql`UPDATE doctors SET on_call = false WHERE name = ${name}`
           }),
           { isolation: "serializable", retry: RetryPolicy.transaction }
