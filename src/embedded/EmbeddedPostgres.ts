@@ -17,7 +17,10 @@ import type { Node } from "./Node.ts"
 import { inRealTime } from "./Node.ts"
 import * as Persistent from "./Persistent.ts"
 import * as ScratchServer from "./ScratchServer.ts"
+import * as Account from "./ServerAccount.ts"
+import * as TemporaryDirectory from "./TemporaryDirectory.ts"
 import * as ThrowAway from "./ThrowAway.ts"
+import * as Watchdog from "./Watchdog.ts"
 
 /**
  * The running cluster.
@@ -142,3 +145,15 @@ export const startExisting = (
       startTimeout: Duration.decode(options.startTimeout ?? "1 minute")
     })
   }).pipe(inRealTime, Effect.provide(NodeFileSystem.layer), Effect.withSpan("EmbeddedPostgres.startExisting"))
+
+/**
+ * Makes an empty directory for what one keeps beside a cluster for a while, such as backups and what is restored from
+ * them. The account that runs the servers can enter it. It goes with the scope, and even when this process is killed.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const temporaryDirectory: Effect.Effect<string, EmbeddedPostgresError, Scope.Scope> = Effect.gen(function* () {
+  const account = yield* Account.find
+  return yield* TemporaryDirectory.makeForServers(yield* Watchdog.make, account)
+}).pipe(inRealTime, Effect.provide(NodeFileSystem.layer), Effect.withSpan("EmbeddedPostgres.temporaryDirectory"))

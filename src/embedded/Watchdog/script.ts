@@ -90,14 +90,18 @@ async function cleanUp() {
   const { others, release } = duties.membership ? await leave(duties.membership) : { others: false, release() {} }
   const processes = table()
   const read = (directory) => attempt(() => Number(fs.readFileSync(path.join(directory, "postmaster.pid"), "utf8").split("\n")[0]), 0)
-  const servers = others ? [] : duties.servers.map(read)
+  // Another watchdog may look after a server inside of what we remove: it has to be gone first, whoever stops it.
+  const inside = duties.remove.flatMap((directory) =>
+    attempt(() => fs.readdirSync(directory), []).map((name) => path.join(directory, name)))
+  const directories = [...new Set([...(others ? [] : duties.servers), ...inside])]
+  const servers = directories.map(read)
   const names = ["postgres", "postmaster", "initdb", "cp"]
   const pids = [...new Set([...(others ? [] : duties.pids), ...servers])]
     .filter((pid) => processes.some((process) => process[0] === pid && names.includes(process[2])))
-  const segments = others ? [] : duties.servers.map((directory) =>
+  const segments = directories.map((directory) =>
     attempt(() => fs.readFileSync(path.join(directory, "postmaster.pid"), "utf8").split("\n")[6].trim().split(/\s+/)[1]))
   if (pids.length > 0) await stop(pids)
-  duties.servers.forEach((directory, index) => {
+  directories.forEach((directory, index) => {
     // A killed server leaves its small System V segment; one that stopped by itself has removed it, and its file too.
     if (segments[index] && fs.existsSync(path.join(directory, "postmaster.pid")))
       attempt(() => execFileSync("ipcrm", ["-m", segments[index]], { stdio: "ignore" }))
