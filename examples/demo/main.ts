@@ -4,7 +4,6 @@
  */
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
-import type { Teardown } from "@effect/platform/Runtime"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as SqlClient from "@effect/sql/SqlClient"
@@ -13,7 +12,6 @@ import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
@@ -24,14 +22,16 @@ import { fileURLToPath } from "node:url"
 import { Backup, Database, DatabaseConfig, HealthMonitor, Migrator, QueryRouter, SqlText } from "effect-plinth"
 import { EmbeddedPostgres } from "effect-plinth/embedded"
 import { fingerprints } from "./compare.ts"
+import { endWithNpm, watchSignals } from "./ending.ts"
 import * as Stories from "./story.ts"
 import { Story, timed } from "./story.ts"
 import { traffic } from "./traffic.ts"
 
 const folder = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url))
 
-/** A shorter demo for tests. */
+/** A shorter demo for tests: less traffic, and seeds of their own. */
 const trafficSeconds = Config.withDefault(Config.number("DEMO_TRAFFIC_SECONDS"), 10)
+const seedsFolder = Config.withDefault(Config.string("DEMO_SEEDS"), folder("seeds"))
 
 const migrate = Effect.gen(function* () {
   const { say } = yield* Story
@@ -46,11 +46,12 @@ const seed = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const sql = yield* SqlClient.SqlClient
-  const files = (yield* fs.readDirectory(folder("seeds"))).filter((name) => name.endsWith(".sql")).sort()
+  const seeds = yield* seedsFolder
+  const files = (yield* fs.readDirectory(seeds)).filter((name) => name.endsWith(".sql")).sort()
   yield* Effect.forEach(
     files,
     (name) =>
-      Effect.flatMap(fs.readFileString(path.join(folder("seeds"), name)), (text) =>
+      Effect.flatMap(fs.readFileString(path.join(seeds, name)), (text) =>
         sql.withTransaction(
           Effect.forEach(SqlText.statements(text), (statement) => sql.unsafe(statement.text), { discard: true })
         )
@@ -123,12 +124,9 @@ const health = Effect.gen(function* () {
 const backUpAndRestore = Effect.gen(function* () {
   const { promise, say } = yield* Story
   const { url } = yield* EmbeddedPostgres.EmbeddedPostgres
-  const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const source = yield* DatabaseConfig.parseUrl(url)
-  const scratch = yield* fs.makeTempDirectoryScoped({ prefix: "plinth-demo-" })
-  // The restored server runs under an account of its own when this is root, and has to get there.
-  yield* fs.chmod(scratch, 0o755)
+  const scratch = yield* EmbeddedPostgres.temporaryDirectory
   const backup = Context.get(
     yield* Layer.build(Backup.layer({ source, directory: path.join(scratch, "backups") })),
     Backup.Backup
@@ -200,10 +198,6 @@ const program = Effect.gen(function* () {
   yield* demo.pipe(Effect.provide(stack), Effect.provide(cluster))
 }).pipe(Effect.scoped)
 
-/** `runMain` alone ends with 0 after Ctrl-C. */
-const teardown: Teardown = (exit, onExit) =>
-  onExit(Exit.isSuccess(exit) ? 0 : Cause.isInterruptedOnly(exit.cause) ? 130 : 1)
-
 program.pipe(
   Effect.tapErrorCause((cause) =>
     Cause.isInterruptedOnly(cause) || Cause.squash(cause) instanceof Broken
@@ -211,5 +205,6 @@ program.pipe(
       : Effect.logError("The demo could not go on", cause)
   ),
   Effect.provide(Layer.mergeAll(Stories.layer, NodeContext.layer, Logger.minimumLogLevel(LogLevel.Error))),
-  NodeRuntime.runMain({ teardown, disableErrorReporting: true })
+  (ends) => Effect.zipRight(Effect.fork(endWithNpm), ends),
+  NodeRuntime.runMain({ teardown: watchSignals(), disableErrorReporting: true })
 )
