@@ -139,6 +139,22 @@ describe("renderNagios", () => {
       "PLINTH CRITICAL - connections: a / b c is bad | 'connections.used@db:5432/app'=96.05%;80;95;0;100"
     ))
 
+  it("says once that a node is away, whichever checks that blinds", () => {
+    const away = [
+      HealthCheck.unknown(HealthCheck.UnknownReason.Unreachable({ node: "db:5432/app", description: "refused" }))
+    ]
+    const blinded = [outcome({ unknowns: away }), outcome({ check: "blocking", unknowns: away })]
+    const found = outcome({ check: "reachable", findings: [finding("critical", "db:5432/app")] })
+    assert.strictEqual(
+      HealthMonitor.renderNagios(report(found, ...blinded)),
+      "PLINTH CRITICAL - reachable: db:5432/app is bad"
+    )
+    assert.strictEqual(
+      HealthMonitor.renderNagios(report(...blinded)),
+      "PLINTH UNKNOWN - connections, blocking: db:5432/app is unreachable: refused"
+    )
+  })
+
   it("writes a limit that is reached from above as a range", () => {
     const ratio = {
       ...used,

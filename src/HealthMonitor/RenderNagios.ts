@@ -4,9 +4,9 @@
  * @see https://nagios-plugins.org/doc/guidelines.html#AEN200
  */
 import type { Measurement, Threshold, Unit } from "../HealthCheck.ts"
-import { describeUnknown } from "../HealthCheck/Result.ts"
-import { status, worstFirst } from "./Report.ts"
+import { status, unknownsByReason, worstFirst } from "./Report.ts"
 import type { Report } from "./Report.ts"
+import { reachable } from "./checks/reachable.ts"
 
 /**
  * `PLINTH CRITICAL - .. | 'connections.used@node'=96%;80;95;0;100`
@@ -16,15 +16,17 @@ import type { Report } from "./Report.ts"
  */
 export const renderNagios = (report: Report): string => {
   const outcomes = worstFirst(report)
-  const findings = outcomes.flatMap((outcome) =>
-    outcome.findings
+  const findings = outcomes.flatMap(({ check, findings }) =>
+    findings
       .filter((finding) => finding.suppressed === undefined)
-      .map((finding) => `${outcome.check}: ${finding.evidence}`)
+      .map(({ evidence, subject }) => ({ check, subject, text: `${check}: ${evidence}` }))
   )
-  const unknowns = outcomes.flatMap(({ check, unknowns }) =>
-    unknowns.map(({ reason }) => `${check}: ${describeUnknown(reason)}`)
-  )
-  const said = [...findings, ...unknowns]
+  // That a node is away is said by the check that looks for it, and then by no other.
+  const saidAway = new Set(findings.filter(({ check }) => check === reachable.id).map(({ subject }) => subject))
+  const unknowns = unknownsByReason(outcomes)
+    .filter(({ reason }) => reason._tag !== "Unreachable" || !saidAway.has(reason.node))
+    .map(({ checks, words }) => `${checks.join(", ")}: ${words}`)
+  const said = [...findings.map(({ text }) => text), ...unknowns]
   const text = said.length === 0 ? "nothing found" : said.join("; ")
   const perfdata = report.outcomes.flatMap(({ check, measurements, node }) =>
     measurements.map((measurement) => perf(check, node, measurement))

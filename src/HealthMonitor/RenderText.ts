@@ -2,8 +2,7 @@
  * A report for people: worst first, one line per finding, what mends it under it, a summary at the end.
  */
 import type { Severity, Status } from "../HealthCheck.ts"
-import { describeUnknown } from "../HealthCheck/Result.ts"
-import { status, statusOf, worstFirst } from "./Report.ts"
+import { status, statusOf, unknownsByReason, worstFirst } from "./Report.ts"
 import type { Outcome, Report } from "./Report.ts"
 
 /**
@@ -50,18 +49,10 @@ const suppressedLines = (report: Report, paint: Paint): ReadonlyArray<string> =>
         : [paint("dim", `${"ignored".padEnd(8)}  ${key} until ${isoDate(suppressed.until)}: ${suppressed.note}`)]
     )
 
-/** One line per reason: an unreachable node blinds every check in the same way. */
-const unknownLines = (report: Report, paint: Paint): ReadonlyArray<string> => {
-  const byReason = new Map<string, Array<string>>()
-  for (const { check, unknowns } of report.outcomes) {
-    for (const { reason, subject } of unknowns) {
-      const words = describeUnknown(reason)
-      const name = subject === undefined ? check : `${check} (${subject})`
-      byReason.set(words, [...(byReason.get(words) ?? []).filter((known) => known !== name), name])
-    }
-  }
-  return [...byReason].map(([words, names]) => `${paint("unknown", "unknown ")}  ${names.join(", ")}: ${words}`)
-}
+const unknownLines = (report: Report, paint: Paint): ReadonlyArray<string> =>
+  unknownsByReason(report.outcomes).map(
+    ({ checks, words }) => `${paint("unknown", "unknown ")}  ${checks.join(", ")}: ${words}`
+  )
 
 const okLines = (report: Report, paint: Paint): ReadonlyArray<string> =>
   report.outcomes

@@ -1,7 +1,8 @@
 /**
  * What a pass found: one outcome per check and place, and how outcomes become a report.
  */
-import type { Category, Finding, Measurement, Result, Status, Tier, Unknown } from "../HealthCheck.ts"
+import type { Category, Finding, Measurement, Result, Status, Tier, Unknown, UnknownReason } from "../HealthCheck.ts"
+import { describeUnknown } from "../HealthCheck/Result.ts"
 
 /**
  * A finding that somebody has decided to live with until a date.
@@ -124,6 +125,31 @@ export const worstFirst = (report: Report): ReadonlyArray<Outcome> =>
     .map((outcome, index) => ({ outcome, index, rank: rank[statusOf(outcome)] }))
     .sort((a, b) => b.rank - a.rank || a.index - b.index)
     .map(({ outcome }) => outcome)
+
+/**
+ * Why something is unknown, each reason once with the checks that it blinds: a node that is away blinds every check in
+ * the same way.
+ */
+export const unknownsByReason = (
+  outcomes: ReadonlyArray<Outcome>
+): ReadonlyArray<{
+  readonly reason: UnknownReason
+  readonly words: string
+  readonly checks: ReadonlyArray<string>
+}> => {
+  const found = new Map<string, { readonly reason: UnknownReason; readonly checks: Set<string> }>()
+  for (const { check, unknowns } of outcomes) {
+    for (const { reason, subject } of unknowns) {
+      const words = describeUnknown(reason)
+      const known = found.get(words) ?? { reason, checks: new Set<string>() }
+      // The words about a node that is away name it.
+      const isNamed = subject === undefined || (reason._tag === "Unreachable" && reason.node === subject)
+      known.checks.add(isNamed ? check : `${check} (${subject})`)
+      found.set(words, known)
+    }
+  }
+  return [...found].map(([words, { checks, reason }]) => ({ reason, words, checks: [...checks] }))
+}
 
 /**
  * Exit code of a program that shows the report: 0 ok, 1 warning, 2 critical, 3 unknown. With `failOn: "critical"` a

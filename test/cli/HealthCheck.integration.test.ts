@@ -46,6 +46,15 @@ describe("plinth health-check", () => {
       assert.strictEqual(ended.code, 2)
       assert.include(ended.stdout, "127.0.0.1:1/shop is unreachable")
       assert.notMatch(ended.stdout + ended.stderr, /sesame|\n +at /)
+      const nagios = yield* plinth([
+        "health-check",
+        "--format",
+        "nagios",
+        "--url",
+        "postgres://app:sesame@127.0.0.1:1/shop"
+      ])
+      assert.strictEqual(nagios.code, 2)
+      assert.strictEqual(nagios.stdout.split("is unreachable").length - 1, 1, nagios.stdout)
     })
   )
 

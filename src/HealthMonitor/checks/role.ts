@@ -10,7 +10,9 @@ const Row = Schema.Struct({
   node: Schema.String,
   meant: Schema.Literal("primary", "replica"),
   /** Undefined when it did not answer. */
-  inRecovery: Schema.optional(Schema.Boolean)
+  inRecovery: Schema.optional(Schema.Boolean),
+  /** Why it did not. */
+  failure: Schema.optional(Schema.String)
 })
 
 export const role = overCluster({
@@ -26,13 +28,16 @@ export const role = overCluster({
       nodes.map((node): typeof Row.Type => ({
         node: node.name,
         meant: node.role,
-        inRecovery: Either.isRight(node.facts) ? node.facts.right.inRecovery : undefined
+        inRecovery: Either.isRight(node.facts) ? node.facts.right.inRecovery : undefined,
+        failure: Either.isLeft(node.facts) ? node.facts.left.description : undefined
       }))
     ),
   evaluate: (rows) => {
     const silent = rows
       .filter((row) => row.inRecovery === undefined)
-      .map((row) => unknown(UnknownReason.Unreachable({ node: row.node, description: "it does not answer" }), row.node))
+      .map(({ failure = "it does not answer", node }) =>
+        unknown(UnknownReason.Unreachable({ node, description: failure }), node)
+      )
     const writable = rows.filter((row) => row.inRecovery === false)
     if (writable.length > 1) {
       return [
