@@ -60,18 +60,22 @@ export const fromDatabase =
       ? new BackupError({
           reason: "Unreachable",
           node,
-          description: error.message,
+          description: reported(error, node),
           advice: "Check that the server runs and that host, port, user and password are right.",
           cause: error
         })
       : new BackupError({
           reason: "ServerFailed",
           node,
-          description: error.message,
+          description: reported(error, node),
           advice: "The server's log says why. Nothing of this backup was kept: run it again.",
           cause: error
         })
   }
+
+/** What the server or the driver said; the advice is the backup's own. */
+const reported = ({ description, operation, sqlState }: DatabaseError, node: string): string =>
+  `${operation} failed on ${node}: ${description}${sqlState === undefined ? "" : ` (SQLSTATE ${sqlState})`}`
 
 /** Insufficient privilege, no line in pg_hba.conf, no free WAL sender, a pooler that knows no replication. */
 const isRefused = (error: DatabaseError): boolean =>

@@ -97,6 +97,18 @@ describe("plinth backup", () => {
     )
   }
 
+  it.live("says once what to do about a server that is away", () =>
+    Effect.gen(function* () {
+      const cwd = yield* temporaryDirectory()
+      const env = { DATABASE_URL: "postgres://app:sesame@127.0.0.1:1/shop" }
+      const ended = yield* plinth(["backup", "create"], { cwd, env })
+      assert.strictEqual(ended.code, 1)
+      assert.match(ended.stderr, /^Error: .*127\.0\.0\.1:1\/shop.*ECONNREFUSED.*\n$/)
+      assert.strictEqual(ended.stderr.split("Check ").length - 1, 1, ended.stderr)
+      assert.notInclude(ended.stderr, "sesame")
+    }).pipe(Effect.scoped)
+  )
+
   it.live("says where it cannot write", () =>
     Effect.gen(function* () {
       const { url } = yield* TestDatabase.TestDatabase
