@@ -16,19 +16,31 @@ export const yes = (question: string): Effect.Effect<void, CommandError, Stdio> 
     () => refused("Nothing was changed", "Answer y to go on", "the answer was not yes")
   ).pipe(Effect.asVoid)
 
-/** Fails unless the word is typed. `instead` names the options that answer without a terminal. */
-export const typed = (question: string, word: string, instead: string): Effect.Effect<void, CommandError, Stdio> =>
+/**
+ * Fails unless the word is typed. `instead` names the options that answer without a terminal, `why` says then why it is
+ * asked.
+ */
+export const typed = (
+  question: string,
+  word: string,
+  instead: string,
+  why?: string
+): Effect.Effect<void, CommandError, Stdio> =>
   Effect.filterOrFail(
-    ask(`${question} `, instead),
+    ask(`${question} `, instead, why),
     (answer) => answer === word,
     (answer) => refused("Nothing was changed", `Type ${word} to go on`, `the answer was "${answer}"`)
   ).pipe(Effect.asVoid)
 
-const ask = (question: string, instead: string): Effect.Effect<string, CommandError, Stdio> =>
+const ask = (question: string, instead: string, why?: string): Effect.Effect<string, CommandError, Stdio> =>
   Effect.gen(function* () {
     const { stderr, stdin } = yield* Stdio
     if (!stdin.isTerminal) {
-      return yield* misused("This asks before it acts, and there is no terminal to ask on", `Give ${instead} to answer`)
+      return yield* misused(
+        "This asks before it acts, and there is no terminal to ask on",
+        `Give ${instead} to answer`,
+        why
+      )
     }
     yield* stderr.write(question)
     const line = yield* Stream.runHead(stdin.lines)

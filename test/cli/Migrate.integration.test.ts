@@ -103,6 +103,37 @@ describe("plinth migrate", () => {
     }).pipe(withDatabase)
   )
 
+  it.live("takes nothing back from a database marked as production without its name, whatever else is answered", () =>
+    Effect.gen(function* () {
+      const { given, migrate, query } = yield* project(two)
+      const { name } = yield* TestDatabase.TestDatabase
+      yield* migrate("up")
+      assert.strictEqual((yield* plinth(["config", "mark", "production"], given)).code, 0)
+      const unnamed = yield* migrate("down", "--yes")
+      assert.strictEqual(unnamed.code, 2)
+      assert.include(unnamed.stderr, `"${name}" is marked as production`)
+      assert.include(unnamed.stderr, `--database-name ${name}`)
+      assert.strictEqual((yield* migrate("down", "--database-name", name)).code, 2)
+      const wrong = yield* migrate("down", "--yes", "--database-name", "another")
+      assert.strictEqual(wrong.code, 1)
+      assert.include(wrong.stderr, `this is "${name}"`.replace("t", "T"))
+      assert.deepStrictEqual(yield* query("SELECT to_regclass('b')::text AS b"), [{ b: "b" }])
+      assert.strictEqual((yield* migrate("down", "--dry-run")).code, 0)
+
+      assert.strictEqual((yield* migrate("down", "--yes", "--database-name", name)).code, 0)
+      assert.deepStrictEqual(yield* query("SELECT to_regclass('b')::text AS b"), [{ b: null }])
+    }).pipe(withDatabase)
+  )
+
+  it.live("takes nothing back from another database than the one that is named, marked or not", () =>
+    Effect.gen(function* () {
+      const { migrate, query } = yield* project(two)
+      yield* migrate("up")
+      assert.strictEqual((yield* migrate("down", "--yes", "--database-name", "another")).code, 1)
+      assert.deepStrictEqual(yield* query("SELECT to_regclass('b')::text AS b"), [{ b: "b" }])
+    }).pipe(withDatabase)
+  )
+
   it.live("shows the file, the line and a caret under a statement that fails, and exits 1", () =>
     Effect.gen(function* () {
       const { migrate } = yield* project({ "0001_a.sql": "CREATE TABLE a (id int);\nSELECT nonsense FROM a;\n" })
