@@ -309,7 +309,13 @@ const reserve = (core: Core): Effect.Effect<PooledConnection, DatabaseError, Sco
     Effect.flatMap(acquire(core, restore), (slot) =>
       // `Effect.addFinalizer` would carry the fiber's state along, which costs more than the rest of a checkout.
       Effect.flatMap(Effect.scope, (scope) =>
-        Effect.as(Scope.addFinalizer(scope, Effect.sync(() => core.release(slot))), slot.connection)
+        Effect.as(
+          Scope.addFinalizer(
+            scope,
+            Effect.sync(() => core.release(slot))
+          ),
+          slot.connection
+        )
       )
     )
   )

@@ -6,6 +6,7 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { DatabaseError, toSqlError } from "../DatabaseError.ts"
@@ -21,6 +22,7 @@ import { assembleClient } from "../internal/pg/assembleClient.ts"
 import { jsonFragment } from "./json.ts"
 import { ownedBy, SqlConnection } from "./SqlConnection.ts"
 import type { Executor } from "./SqlConnection.ts"
+import * as PlannedStatement from "./Statement.ts"
 import { streamAlone, streamPortal } from "./streamPortal.ts"
 
 /**
@@ -80,10 +82,9 @@ export const make = (
       own: (connection) => ownedBy(owner, connection)
     })
 
-    const acquirer: Connection.Acquirer = Effect.map(
-      Effect.context<never>(),
-      (context) => runner.current(context)?.connection ?? autocommit
-    )
+    const connectionOf = (context: Context.Context<never>): Connection =>
+      runner.current(context)?.connection ?? autocommit
+    const acquirer: Connection.Acquirer = Effect.map(Effect.context<never>(), connectionOf)
     const compiler = PgClient.makeCompiler(options.transformQueryNames, options.transformJson)
     const transformRows =
       options.transformResultNames === undefined
@@ -95,7 +96,6 @@ export const make = (
       ["plinth.node", backend.name] as const
     ]
 
-    const transformJsonNames = options.transformJson === false ? undefined : options.transformQueryNames
     const common = {
       config: {},
       reserve: Effect.mapBoth(backend.lease({ access: "read write" }), {
@@ -115,32 +115,35 @@ export const make = (
     }
 
     const build = (
-      statements: Statement.Constructor,
-      transformNames: typeof transformJsonNames,
+      names: "transformed" | "bare",
       withoutTransforms: (self: PgClient.PgClient) => PgClient.PgClient
-    ): PgClient.PgClient =>
-      assembleClient(statements, {
+    ): PgClient.PgClient => {
+      const statements = statementsOf(names)
+      return assembleClient(statements, {
         ...common,
-        json: jsonFragment(transformNames),
+        json: jsonFragment(
+          names === "bare" || options.transformJson === false ? undefined : options.transformQueryNames
+        ),
         // NOTIFY takes no parameters; the function does, and belongs to the transaction that it is called in.
         notify: (channel, payload) => Effect.asVoid(statements`SELECT pg_catalog.pg_notify(${channel}, ${payload})`),
         withoutTransforms
       })
+    }
+    const statementsOf = (names: "transformed" | "bare"): Statement.Constructor => {
+      const rows = names === "bare" ? undefined : transformRows
+      const compile = names === "bare" ? compiler.withoutTransform : compiler
+      return PlannedStatement.make(Statement.make(acquirer, compile, spanAttributes, rows), {
+        connectionOf,
+        transformRows: rows
+      })
+    }
 
     let bare: PgClient.PgClient | undefined
-    const client = build(
-      Statement.make(acquirer, compiler, spanAttributes, transformRows),
-      transformJsonNames,
-      (self) => {
-        if (transformRows === undefined) return self
-        bare ??= build(
-          Statement.make(acquirer, compiler.withoutTransform, spanAttributes, undefined),
-          undefined,
-          (it) => it
-        )
-        return bare
-      }
-    )
+    const client = build("transformed", (self) => {
+      if (transformRows === undefined) return self
+      bare ??= build("bare", (it) => it)
+      return bare
+    })
     return { client, transaction: runner.service }
   })
 

@@ -227,9 +227,10 @@ export class WireConnection {
       resumeStopped = () => resume(Effect.void)
     })
     // A request that overtakes its statement hits an idle backend and is forgotten there, so it is repeated.
-    const attempt = Effect.zipRight(Effect.timeoutOption(cancelRequest(this.client, this.options.config), cancelAttemptTimeout), stopped).pipe(
-      Effect.timeoutOption(cancelAttemptTimeout)
-    )
+    const attempt = Effect.zipRight(
+      Effect.timeoutOption(cancelRequest(this.client, this.options.config), cancelAttemptTimeout),
+      stopped
+    ).pipe(Effect.timeoutOption(cancelAttemptTimeout))
     return Effect.suspend(() => {
       this.cancelling = true
       pending.onStopped = () => resumeStopped?.()
