@@ -8,10 +8,13 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as ConnectionPool from "./ConnectionPool.ts"
 import * as DatabaseClient from "./DatabaseClient.ts"
 import * as DatabaseConfig from "./DatabaseConfig.ts"
 import type { ConnectionTarget, DatabaseConfigError, Settings } from "./DatabaseConfig.ts"
+import type { Named } from "./Database/Named.ts"
+import * as NamedTags from "./Database/Named.ts"
 import type { DatabaseError } from "./DatabaseError.ts"
 import type { Target } from "./HealthCheck.ts"
 import * as HealthMonitor from "./HealthMonitor.ts"
@@ -21,6 +24,24 @@ import type { MigrationError } from "./Migrator.ts"
 import * as NodeMonitor from "./NodeMonitor.ts"
 import * as QueryRouter from "./QueryRouter.ts"
 import type { Transaction } from "./Transaction.ts"
+
+export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Named,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  Of,
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  ServicesOf
+} from "./Database/Named.ts"
 
 /**
  * What the default stack provides.
@@ -59,6 +80,35 @@ export interface Options<R = never> extends DatabaseConfig.Options {
  * @category errors
  */
 export type BuildError = DatabaseError | DatabaseConfigError | HealthMonitor.HealthMonitorError | MigrationError
+
+/**
+ * The stack as a value: for a second database beside the one that the program's layers provide, or for databases that
+ * are known only at run time, such as one per tenant. It shares nothing with any other.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const make = (options: Options = {}): Effect.Effect<Context.Context<Services>, BuildError, Scope.Scope> =>
+  Layer.build(layer(options))
+
+/**
+ * Tags of its own for a database beside the default one. The same name gives the same tags.
+ *
+ * @example
+ * ```ts
+ * import { Database } from "effect-plinth"
+ * import * as Effect from "effect/Effect"
+ *
+ * const Analytics = Database.tag("analytics")
+ *
+ * const events = Effect.flatMap(Analytics.SqlClient, (sql) => sql`SELECT count(*) FROM events`)
+ * const program = Effect.provide(events, Analytics.layer({ url: "postgres://localhost/analytics" }))
+ * ```
+ *
+ * @since 0.1.0
+ * @category tags
+ */
+export const tag = <const Name extends string>(name: Name): Named<Name> => NamedTags.make(name, layer)
 
 /**
  * The stack from options alone. Connects to the primary while it is built, and fails when that fails; replicas may be
