@@ -12,7 +12,7 @@ export type Boundary =
   /** It runs in a transaction, and what it makes can be used only after the commit. */
   | { readonly _tag: "CommitAfter"; readonly why: string }
   /** A migration must not contain it. */
-  | { readonly _tag: "Refused"; readonly why: string; readonly advice: string }
+  | { readonly _tag: "Refused"; readonly why: string; readonly advice: string; readonly controlsTransaction: boolean }
 
 const together: Boundary = { _tag: "Together" }
 
@@ -30,7 +30,8 @@ const alone = (what: string): Boundary => ({
 
 const transactionControl: Boundary = {
   _tag: "Refused",
-  why: "it controls the transaction that the migration runs in",
+  why: "it controls the transaction that it runs in",
+  controlsTransaction: true,
   advice:
     "remove it: every migration already runs in a transaction of its own, together with its row in the history. " +
     "Statements that need a commit between them go into two migrations"
@@ -39,13 +40,16 @@ const transactionControl: Boundary = {
 const metaCommand: Boundary = {
   _tag: "Refused",
   why: "a backslash command belongs to psql and not to SQL",
+  controlsTransaction: false,
   advice: "remove it, or write what it does as SQL"
 }
 
 const copyFromStdin: Boundary = {
   _tag: "Refused",
   why: "COPY .. FROM STDIN needs rows that follow it on the connection",
-  advice: "write the rows as INSERT .. VALUES, or load them in a TypeScript migration"
+  controlsTransaction: false,
+  advice:
+    "write the rows as INSERT .. VALUES, as pg_dump --inserts does, or load them apart from the migrations with psql's \\copy"
 }
 
 /**
@@ -69,7 +73,8 @@ const table: ReadonlyArray<readonly [pattern: RegExp, boundary: Boundary]> = [
   [/^ALTER SUBSCRIPTION .* (REFRESH|SET|ADD|DROP) PUBLICATION\b/i, alone("ALTER SUBSCRIPTION")],
   [/^DISCARD ALL\b/i, alone("DISCARD ALL")],
   [/^ALTER TYPE .* ADD VALUE\b/i, { _tag: "CommitAfter", why: "a new enum value can be used only after its commit" }],
-  [/^COPY .* FROM STDIN\b/i, copyFromStdin],
+  // The grammar takes both names for the client.
+  [/^COPY .* FROM STD(IN|OUT)\b/i, copyFromStdin],
   [/^(BEGIN|COMMIT|END|ABORT)\b/i, transactionControl],
   [/^START TRANSACTION\b/i, transactionControl],
   [/^PREPARE TRANSACTION\b/i, transactionControl],

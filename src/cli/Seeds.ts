@@ -7,42 +7,74 @@ import * as Path from "@effect/platform/Path"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
 import * as DatabaseErrors from "../DatabaseError.ts"
+import { boundaryOf } from "../Migrator/Boundary.ts"
 import { excerpt, offsetOfPosition, placeOf } from "../Migrator/Excerpt.ts"
+import { normalizeText } from "../Migrator/Script.ts"
 import * as SqlText from "../SqlText.ts"
 import type { CommandError } from "./Exit.ts"
-import { CommandError as Failed, failed, misused } from "./Exit.ts"
+import { CommandError as Failed, failed, misused, usage } from "./Exit.ts"
 import { Output } from "./Output.ts"
 
-/** The files of a folder, in the order in which they are loaded. */
-export const files = (
+/** A file of seeds that can be loaded. */
+export interface Seed {
+  readonly file: string
+  readonly text: string
+  readonly statements: ReadonlyArray<SqlText.Statement>
+}
+
+/** Reads the files of a folder, in the order in which they are loaded. What none can load is refused before the first is. */
+export const read = (
   folder: string
-): Effect.Effect<ReadonlyArray<string>, CommandError, FileSystem.FileSystem | Path.Path> =>
+): Effect.Effect<ReadonlyArray<Seed>, CommandError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const names = yield* Effect.mapError(fs.readDirectory(folder), (cause) =>
       misused(`The seeds folder ${folder} cannot be read`, "Check --seeds and PLINTH_SEEDS", cause.message)
     )
-    return names
-      .filter((name) => name.endsWith(".sql"))
-      .sort()
-      .map((name) => path.join(folder, name))
+    return yield* Effect.forEach(
+      names.filter((name) => name.endsWith(".sql")).sort(),
+      (name) => readSeed(path.join(folder, name)),
+      { concurrency: 4 }
+    )
+  })
+
+const readSeed = (file: string): Effect.Effect<Seed, CommandError, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const text = normalizeText(
+      yield* Effect.mapError(fs.readFileString(file), (cause) =>
+        misused(`${file} cannot be read`, "Check its permissions", cause.message)
+      )
+    )
+    const statements = SqlText.statements(text)
+    for (const { column, line, start, text: statement } of statements) {
+      const boundary = boundaryOf(SqlText.normalize(statement))
+      if (boundary._tag !== "Refused") continue
+      return yield* new Failed({
+        what: `${file}:${line}:${column}: this statement has no place in a seed: ${boundary.why}`,
+        excerpt: excerpt(text, start),
+        advice: boundary.controlsTransaction
+          ? "Remove it: a file of seeds already runs in a transaction of its own"
+          : boundary.advice,
+        code: usage
+      })
+    }
+    return { file, text, statements }
   })
 
 /** Loads one file. */
-export const load = (
-  file: string
-): Effect.Effect<void, CommandError, FileSystem.FileSystem | SqlClient.SqlClient | Output> =>
+export const load = ({
+  file,
+  statements,
+  text
+}: Seed): Effect.Effect<void, CommandError, SqlClient.SqlClient | Output> =>
   Effect.gen(function* () {
-    const fs = yield* FileSystem.FileSystem
     const sql = yield* SqlClient.SqlClient
     const { notice } = yield* Output
     yield* notice(`Loading ${file}`)
-    const text = yield* Effect.mapError(fs.readFileString(file), (cause) =>
-      misused(`${file} cannot be read`, "Check its permissions", cause.message)
-    )
     yield* Effect.forEach(
-      SqlText.statements(text),
+      statements,
       (statement) =>
         Effect.mapError(sql.unsafe(statement.text), (cause) =>
           failure(file, text, statement, DatabaseErrors.from(cause))

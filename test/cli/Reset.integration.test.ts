@@ -202,4 +202,28 @@ describe("plinth setup", () => {
       assert.deepStrictEqual(yield* query(rows), three)
     }).pipe(withDatabase)
   )
+
+  it.live("refuses seeds that no connection of a program can run, before it migrates or drops anything", () =>
+    Effect.gen(function* () {
+      const { cwd, name, query, run } = yield* project
+      writeFileSync(join(cwd, "migrations/0002_b.sql"), "CREATE TABLE b (id int PRIMARY KEY);\n")
+      for (const [text, advice] of [
+        ["INSERT INTO a VALUES (4);\nCOPY a (id) FROM stdin;\n5\n\\.\n", "pg_dump --inserts"],
+        ["INSERT INTO a VALUES (4);\nCOMMIT;\n", "transaction of its own"]
+      ] as const) {
+        writeFileSync(join(cwd, "seeds/0002_b.sql"), text)
+        for (const args of [
+          ["setup", "--seed"],
+          ["reset", "--seed", "--no-backup", "--yes", "--database-name", name]
+        ]) {
+          const ended = yield* run(...args)
+          assert.strictEqual(ended.code, 2, ended.stderr)
+          assert.include(ended.stderr, "seeds/0002_b.sql:2:1")
+          assert.include(ended.stderr, advice)
+        }
+      }
+      assert.deepStrictEqual(yield* query(rows), three)
+      assert.deepStrictEqual(yield* query("SELECT to_regclass('b')::text AS b"), [{ b: null }])
+    }).pipe(withDatabase)
+  )
 })

@@ -51,7 +51,7 @@ export const reset = (input: Input) =>
   Effect.gen(function* () {
     const { notice, noticeStyle, result, style } = yield* Output
     const folder = yield* Variables.text(input.dir, standard.dir)
-    const seedFiles = input.seed ? yield* Seeds.files(yield* Variables.text(input.seeds, standard.seeds)) : []
+    const seeds = input.seed ? yield* Seeds.read(yield* Variables.text(input.seeds, standard.seeds)) : []
     const settings = withApplication((yield* Session.open(input.database, "embedded")).settings)
     const node = DatabaseConfig.nodeName(settings.primary)
 
@@ -80,7 +80,7 @@ export const reset = (input: Input) =>
       Effect.gen(function* () {
         const migrator = yield* Migrator.make({ source: Migrations.source(folder), onEvent: yield* narrate })
         const ran = yield* migrator.up()
-        yield* Effect.forEach(seedFiles, Seeds.load, { discard: true })
+        yield* Effect.forEach(seeds, Seeds.load, { discard: true })
         return ran.length
       }),
       settings
@@ -93,7 +93,7 @@ export const reset = (input: Input) =>
       { step: "database", state: "done", detail: `dropped and created ${node}` },
       { step: "migrations", state: "done", detail: `applied ${Format.plural(applied, "migration")}` },
       input.seed
-        ? { step: "seeds", state: "done", detail: `loaded ${Format.plural(seedFiles.length, "file")}` }
+        ? { step: "seeds", state: "done", detail: `loaded ${Format.plural(seeds.length, "file")}` }
         : { step: "seeds", state: "skipped", detail: "--seed loads them" }
     ]
     yield* result({

@@ -43,6 +43,7 @@ export const setup = (input: Input) =>
     const { result, style } = yield* Output
     const folder = yield* Variables.text(input.dir, standard.dir)
     const seedsFolder = yield* Variables.text(input.seeds, standard.seeds)
+    const seeds = input.seed ? yield* Seeds.read(seedsFolder) : undefined
     const database = yield* Session.open(input.database, "embedded")
     const { settings } = database
 
@@ -56,9 +57,9 @@ export const setup = (input: Input) =>
               Effect.gen(function* () {
                 const privileges = yield* checkPrivileges
                 const migrations = yield* migrate(folder, input.plan)
-                const seeds = yield* seed(seedsFolder, input)
+                const seeded = yield* seed(seedsFolder, seeds, input.plan)
                 const health = input.plan ? [] : [yield* checkHealth(settings)]
-                return [privileges, migrations, seeds, ...health]
+                return [privileges, migrations, seeded, ...health]
               }),
               settings
             ))
@@ -155,14 +156,13 @@ const migrate = (folder: string, plan: boolean) =>
         } satisfies Step)
   })
 
-const seed = (folder: string, input: Input) =>
+const seed = (folder: string, seeds: ReadonlyArray<Seeds.Seed> | undefined, plan: boolean) =>
   Effect.gen(function* () {
-    if (!input.seed) return { step: "seeds", state: "skipped", detail: "--seed loads them" } satisfies Step
-    const files = yield* Seeds.files(folder)
-    const named = `${Format.plural(files.length, "file")} of ${folder}`
-    if (input.plan) return { step: "seeds", state: "to do", detail: `load ${named}` } satisfies Step
+    if (seeds === undefined) return { step: "seeds", state: "skipped", detail: "--seed loads them" } satisfies Step
+    const named = `${Format.plural(seeds.length, "file")} of ${folder}`
+    if (plan) return { step: "seeds", state: "to do", detail: `load ${named}` } satisfies Step
     const started = yield* Clock.currentTimeMillis
-    yield* Effect.forEach(files, Seeds.load, { discard: true })
+    yield* Effect.forEach(seeds, Seeds.load, { discard: true })
     const took = Duration.millis((yield* Clock.currentTimeMillis) - started)
     return { step: "seeds", state: "done", detail: `loaded ${named} in ${Format.duration(took)}` } satisfies Step
   })
