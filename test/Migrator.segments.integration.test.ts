@@ -227,4 +227,24 @@ describe("a migration with statements that cannot be in a transaction", () => {
       }
     }).pipe(withDatabase)
   )
+
+  it.live("refuses the rows of a pg_dump before anything runs, and reads what stands after them as SQL", () =>
+    Effect.gen(function* () {
+      const dump =
+        "CREATE TABLE d (id int, t text);\n\nCOPY public.d (id, t) FROM stdin;\n1\tit's; one\n\\.\n\nSELECT 2;\n"
+      const { migrator, sql } = yield* harness({ ...table, "0002_dump.sql": dump })
+      const error = yield* Effect.flip(migrator.up())
+      assert.strictEqual(error.reason, "UnsupportedStatement")
+      assert.deepStrictEqual(error.location, { file: "0002_dump.sql", line: 3, column: 1 })
+      assert.match(error.advice, /INSERT.*pg_dump --inserts.*\\copy/)
+      const [, { segments = [] } = {}] = (yield* migrator.plan()).migrations
+      assert.deepStrictEqual(
+        segments.flatMap(({ statements }) => statements.map(({ line }) => line)),
+        [1, 3, 7]
+      )
+      assert.deepStrictEqual(yield* sql`SELECT to_regclass('d')::text AS d, to_regclass('t')::text AS t`, [
+        { d: null, t: null }
+      ])
+    }).pipe(withDatabase)
+  )
 })

@@ -114,7 +114,9 @@ describe("boundaries", () => {
       "END",
       "ROLLBACK",
       "ROLLBACK PREPARED 'x'",
-      "COPY t (a) FROM STDIN"
+      "COPY t (a) FROM STDIN",
+      "COPY t FROM stdout",
+      "COPY public.t (a, b) FROM stdin WITH (FORMAT csv)"
     ]
     for (const sql of refused) assert.strictEqual(tagOf(sql), "Refused", sql)
   })

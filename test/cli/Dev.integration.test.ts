@@ -107,6 +107,26 @@ describe("the embedded database of a project", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("is migrated and filled by one command in an empty project, and keeps that when it is stopped", () =>
+    Effect.gen(function* () {
+      const cwd = yield* temporaryDirectory()
+      cpSync("migrations", join(cwd, "migrations"), { recursive: true })
+      cpSync("seeds", join(cwd, "seeds"), { recursive: true })
+      const ended = yield* plinth(["setup", "--seed"], { cwd })
+      assert.strictEqual(ended.code, 0, ended.stderr)
+      assert.match(ended.stdout, /done +seeds +loaded \d+ files? of seeds/)
+      assert.deepStrictEqual(serversOn(cwd), [])
+
+      const running = yield* starting(["dev", "--replicas", "0", "--json"], { cwd })
+      yield* Effect.promise(() => running.printed("ends it"))
+      const { nodes } = yield* Schema.decode(Nodes)(running.output().stdout)
+      const counted = yield* on(nodes[0]?.url ?? "", "SELECT count(*)::int AS customers FROM customers")
+      assert.deepStrictEqual(counted, [{ customers: 5000 }])
+      running.child.kill("SIGTERM")
+      assert.strictEqual((yield* Effect.promise(() => running.ended)).code, 143)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("is one line to install where the binaries are missing", () =>
     Effect.gen(function* () {
       const cwd = yield* temporaryDirectory()
