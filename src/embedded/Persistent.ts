@@ -16,8 +16,8 @@ import type { Installation } from "./Installation.ts"
 import type { Node } from "./Node.ts"
 import * as Nodes from "./Node.ts"
 import * as Directory from "./PersistentDirectory.ts"
-import * as Port from "./Port.ts"
 import * as PostmasterFile from "./PostmasterFile.ts"
+import * as Primary from "./Primary.ts"
 import * as Server from "./Server.ts"
 import * as Settings from "./ServerSettings.ts"
 import * as Standby from "./Standby.ts"
@@ -102,16 +102,7 @@ const assemble = (
     const startPrimary = (server: Server.Server) =>
       Effect.gen(function* () {
         yield* Settings.write(account, server.dataDirectory, settings)
-        return yield* Server.startOnFreePort(
-          server,
-          (port) =>
-            Settings.writeNode(account, server.dataDirectory, {
-              port,
-              primaryConnection: "",
-              applyDelay: Duration.zero
-            }),
-          yield* recordedPort(server)
-        )
+        return yield* Primary.start(server, yield* recordedPort(server))
       })
     const running = <R>(server: Server.Server, start: Effect.Effect<number, EmbeddedPostgresError, R>) =>
       Effect.flatMap(startedPort(server), Option.match({ onNone: () => start, onSome: Effect.succeed }))
@@ -123,18 +114,14 @@ const assemble = (
 
     const startReplica = (server: Server.Server) =>
       Effect.gen(function* () {
-        const recorded = yield* recordedPort(server)
-        const free = Option.isSome(recorded) && (yield* Port.isFree(recorded.value))
-        const port = free ? recorded.value : yield* Port.find
-        const self = { port, applyDelay: options.applyDelay }
-        if (names.includes(server.name)) {
-          yield* Settings.write(account, server.dataDirectory, settings)
-          yield* Standby.rejoin(server, self, primary, password)
-        } else {
-          yield* Standby.recreate(server, self, primary, password)
-        }
-        return port
-      }).pipe(Effect.retry({ times: 5, while: (error) => error.reason === "PortInUse" }))
+        const exists = names.includes(server.name)
+        if (exists) yield* Settings.write(account, server.dataDirectory, settings)
+        const follow = exists ? Standby.rejoin : Standby.recreate
+        return yield* Server.startOnFreePort(
+          (port) => follow(server, { port, applyDelay: options.applyDelay }, primary, password),
+          yield* recordedPort(server)
+        )
+      })
     const replicaNames = ["primary", ...Array.from({ length: options.replicas + 1 }, (_, i) => `replica-${i + 1}`)]
     const replicas = yield* Effect.forEach(
       replicaNames.filter((name) => name !== primaryServer.name).slice(0, options.replicas),

@@ -13,7 +13,6 @@ import type { Installation } from "./Installation.ts"
 import type { Node } from "./Node.ts"
 import * as Nodes from "./Node.ts"
 import * as Directory from "./PersistentDirectory.ts"
-import * as Port from "./Port.ts"
 import * as PostmasterFile from "./PostmasterFile.ts"
 import { runSystem } from "./Program.ts"
 import * as Server from "./Server.ts"
@@ -110,8 +109,6 @@ export const make = (
     })
     yield* addServer(watchdog, dataDirectory)
     yield* Effect.addFinalizer(() => Nodes.inRealTime(Effect.ignoreLogged(Server.stop(describe(0)))))
-    const port = yield* Effect.flatMap(Port.find, (port) => Effect.as(Server.start(describe(port), port), port)).pipe(
-      Effect.retry({ times: 5, while: (error) => error.reason === "PortInUse" })
-    )
+    const port = yield* Server.startOnFreePort((port) => Server.start(describe(port), port))
     return yield* Nodes.make(describe(port), port, Option.none(), () => [])
   }).pipe(Effect.mapError(fromPlatform("start an existing cluster")))

@@ -202,18 +202,18 @@ export const thaw = (server: Server): Effect.Effect<void, EmbeddedPostgresError,
 export const reload = (server: Server): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
   Effect.map(pid(server, "reload"), (pid) => void ProcessTable.signal(pid, "SIGHUP"))
 
-/** Starts the server on a free port, chosen again when someone else takes it in between. `configure` writes it down. */
+/**
+ * Starts a server on a free port and returns the port; another one is taken when someone else is faster. `preferred` is
+ * used where it is free.
+ */
 export const startOnFreePort = (
-  server: Server,
-  configure: (port: number) => Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem>,
+  startOn: (port: number) => Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem>,
   preferred: Option.Option<number> = Option.none()
 ): Effect.Effect<number, EmbeddedPostgresError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const wanted =
-      Option.isSome(preferred) && (yield* Port.isFree(preferred.value)) ? preferred.value : yield* Port.find
-    yield* configure(wanted)
-    yield* start(server, wanted)
-    return wanted
+    const port = Option.isSome(preferred) && (yield* Port.isFree(preferred.value)) ? preferred.value : yield* Port.find
+    yield* startOn(port)
+    return port
   }).pipe(Effect.retry({ times: 5, while: (error) => error.reason === "PortInUse" }))
 
 /** Removes a directory that no server uses any more. */

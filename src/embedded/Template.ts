@@ -10,6 +10,7 @@ import { dirname, join } from "node:path"
 import * as CacheDirectory from "./CacheDirectory.ts"
 import { EmbeddedPostgresError, fromPlatform } from "./EmbeddedPostgresError.ts"
 import type { Installation } from "./Installation.ts"
+import * as Primary from "./Primary.ts"
 import { run } from "./Program.ts"
 import * as Server from "./Server.ts"
 import * as Account from "./ServerAccount.ts"
@@ -132,13 +133,7 @@ const build = (
       installation,
       startTimeout: Duration.minutes(1)
     }
-    const configure = (port: number) =>
-      Settings.writeNode(installation.account, dataDirectory, {
-        port,
-        primaryConnection: "",
-        applyDelay: Duration.zero
-      })
-    yield* Effect.ensuring(Server.startOnFreePort(server, configure), Effect.ignore(Server.stop(server)))
+    yield* Effect.ensuring(Primary.start(server), Effect.ignore(Server.stop(server)))
     yield* punchWal(join(dataDirectory, "pg_wal"))
     yield* fs.writeFileString(join(building, fileCount), String(yield* countFiles(dataDirectory)))
     // Whoever comes second throws its own away.

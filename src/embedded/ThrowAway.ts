@@ -2,7 +2,7 @@
  * A cluster that lives as long as its scope: copies of the template in a temporary directory, without fsync.
  */
 import type * as FileSystem from "@effect/platform/FileSystem"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -11,6 +11,7 @@ import type { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
 import type { Installation } from "./Installation.ts"
 import type { Node } from "./Node.ts"
 import * as Nodes from "./Node.ts"
+import * as Primary from "./Primary.ts"
 import { copyTree } from "./Program.ts"
 import * as Server from "./Server.ts"
 import * as Settings from "./ServerSettings.ts"
@@ -75,22 +76,15 @@ export const make = (
       Array.from({ length: options.replicas }, (_, index) => `replica-${index + 1}`),
       prepare
     )
-    const startPrimary = Server.startOnFreePort(primaryServer, (port) =>
-      Settings.writeNode(account, primaryServer.dataDirectory, {
-        port,
-        primaryConnection: "",
-        applyDelay: Duration.zero
-      })
-    )
     const servers = [primaryServer, ...replicaServers]
     const primaryPort = yield* Effect.flatMap(copyTemplate(servers), (template) =>
       // A damaged template must not make every later start fail: it is made again, once.
       Effect.catchIf(
-        startPrimary,
+        Primary.start(primaryServer),
         (error) => error.reason === "StartFailed",
         (error) =>
           Effect.if(Template.discardDamaged(template), {
-            onTrue: () => Effect.zipRight(copyTemplate(servers), startPrimary),
+            onTrue: () => Effect.zipRight(copyTemplate(servers), Primary.start(primaryServer)),
             onFalse: () => Effect.fail(error)
           })
       )
@@ -102,8 +96,11 @@ export const make = (
     const replicas = yield* Effect.forEach(
       replicaServers,
       (server) =>
-        Server.startOnFreePort(server, (port) =>
-          Standby.configure(server, { port, applyDelay: options.applyDelay }, primaryPort, password)
+        Server.startOnFreePort((port) =>
+          Effect.zipRight(
+            Standby.configure(server, { port, applyDelay: options.applyDelay }, primaryPort, password),
+            Server.start(server, port)
+          )
         ).pipe(Effect.flatMap((port) => Nodes.make(server, port, password, () => nodes))),
       { concurrency: 4 }
     )
