@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import { join } from "node:path"
 import * as ControlSession from "./ControlSession.ts"
 import { EmbeddedPostgresError, fromPlatform } from "./EmbeddedPostgresError.ts"
+import type { Upstream } from "./Endpoint.ts"
 import type { Installation } from "./Installation.ts"
 import * as Account from "./ServerAccount.ts"
 import { replaceFile } from "./ServerSettings.ts"
@@ -87,11 +88,7 @@ const statements = (major: number) =>
 /** Copies the primary into `target`, which must not exist. The copy starts as whatever its signal files say. */
 export const clone = (
   installation: Installation,
-  primary: {
-    readonly name: string
-    readonly url: Parameters<typeof ControlSession.open>[0]["url"]
-    readonly dataDirectory: string
-  },
+  primary: Upstream,
   target: string
 ): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
   Effect.gen(function* () {

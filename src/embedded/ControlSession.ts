@@ -5,10 +5,10 @@ import * as Reactivity from "@effect/experimental/Reactivity"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
+import type { Endpoint } from "./Endpoint.ts"
 
 export interface ControlSession {
   /** Runs one statement on this session's one connection and decodes its rows. */
@@ -24,7 +24,7 @@ const describe = (cause: unknown): string => {
 }
 
 export const open = (
-  node: { readonly name: string; readonly url: Redacted.Redacted },
+  node: Endpoint,
   operation: string
 ): Effect.Effect<ControlSession, EmbeddedPostgresError, Scope.Scope> => {
   const failed = (cause: unknown) =>

@@ -11,10 +11,13 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as ControlSession from "./ControlSession.ts"
 import { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
+import type { Password } from "./Endpoint.ts"
+import * as Endpoint from "./Endpoint.ts"
 import * as PostmasterFile from "./PostmasterFile.ts"
 import * as Server from "./Server.ts"
 import * as Settings from "./ServerSettings.ts"
 import * as Standby from "./Standby.ts"
+import * as Streaming from "./Streaming.ts"
 
 /**
  * One PostgreSQL server. Every operation waits until what it promises is true.
@@ -65,11 +68,6 @@ export const inRealTime: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Eff
 
 const Nothing = Schema.Struct({})
 const Promoted = Schema.Struct({ promoted: Schema.Boolean })
-const Role = Schema.Struct({ timeline: Schema.NullOr(Schema.Number) })
-
-// pg_walfile_name answers with the timeline in its first eight hexadecimal digits, and fails on a standby.
-const role = `select case when pg_catalog.pg_is_in_recovery() then null
-  else ('x' || substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8))::bit(32)::int end as timeline`
 
 const query = <A, I>(node: Node, operation: string, schema: Schema.Schema<A, I>, statement: string) =>
   Effect.scoped(Effect.flatMap(ControlSession.open(node, operation), (session) => session.rows(schema, statement)))
@@ -80,8 +78,8 @@ const currentPrimary = (nodes: ReadonlyArray<Node>) =>
     const roles = yield* Effect.forEach(
       nodes,
       (node) =>
-        query(node, "rejoin", Role, role).pipe(
-          Effect.map((rows) => ({ node, timeline: rows[0]?.timeline ?? 0 })),
+        Streaming.writtenTimeline(node, "rejoin").pipe(
+          Effect.map((timeline) => ({ node, timeline })),
           Effect.timeout("2 seconds"),
           Effect.orElseSucceed(() => ({ node, timeline: 0 }))
         ),
@@ -100,7 +98,7 @@ const currentPrimary = (nodes: ReadonlyArray<Node>) =>
 export const make = (
   server: Server.Server,
   port: number,
-  password: Standby.Password,
+  password: Password,
   peers: () => ReadonlyArray<Node>
 ): Effect.Effect<Node, never, FileSystem.FileSystem> =>
   Effect.map(Effect.context<FileSystem.FileSystem>(), (context) => {
@@ -119,7 +117,7 @@ export const make = (
     )
     const node: Node = {
       name: server.name,
-      url: Standby.url(port, password),
+      url: Endpoint.url(port, password),
       host: "127.0.0.1",
       port,
       dataDirectory: server.dataDirectory,
@@ -179,7 +177,7 @@ export const make = (
             const primary = yield* currentPrimary(peers().filter((peer) => peer !== node))
             const before = yield* Effect.option(Settings.readNode(server.dataDirectory))
             const applyDelay = Option.match(before, { onNone: () => Duration.zero, onSome: (self) => self.applyDelay })
-            yield* Standby.rejoin(server, { port, applyDelay }, primary, password)
+            yield* Standby.rejoin({ server, port, applyDelay, primary, password })
           })
         )
       )

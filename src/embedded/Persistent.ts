@@ -10,8 +10,10 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { join, resolve } from "node:path"
 import * as ClusterLock from "./ClusterLock.ts"
+import * as ControlFile from "./ControlFile.ts"
 import type { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
 import { fromPlatform } from "./EmbeddedPostgresError.ts"
+import type { Password } from "./Endpoint.ts"
 import type { Installation } from "./Installation.ts"
 import type { Node } from "./Node.ts"
 import * as Nodes from "./Node.ts"
@@ -56,7 +58,7 @@ const choosePrimary = (nodes: string, names: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const writers = yield* Effect.filter(names, (name) => Effect.negate(Standby.isStandby(join(nodes, name))))
     const timelines = yield* Effect.forEach(writers, (name) =>
-      Effect.map(Standby.timeline(join(nodes, name)), (timeline) => ({ name, timeline }))
+      Effect.map(ControlFile.timeline(join(nodes, name)), (timeline) => ({ name, timeline }))
     )
     return timelines.reduce((a, b) => (b.timeline > a.timeline ? b : a), { name: "primary", timeline: 0 }).name
   })
@@ -81,7 +83,7 @@ const assemble = (
   Effect.gen(function* () {
     const { account, watchdog } = installation
     const secret = yield* Directory.password(directory)
-    const password: Standby.Password = Option.some(secret)
+    const password: Password = Option.some(secret)
     const nodesDirectory = yield* Directory.nodes(directory)
     if ((yield* Directory.existing(installation, nodesDirectory)).length === 0) {
       yield* initialize(installation, nodesDirectory, secret)
@@ -118,7 +120,7 @@ const assemble = (
         if (exists) yield* Settings.write(account, server.dataDirectory, settings)
         const follow = exists ? Standby.rejoin : Standby.recreate
         return yield* Server.startOnFreePort(
-          (port) => follow(server, { port, applyDelay: options.applyDelay }, primary, password),
+          (port) => follow({ server, port, applyDelay: options.applyDelay, primary, password }),
           yield* recordedPort(server)
         )
       })

@@ -119,12 +119,6 @@ export const writeNode = (
     })
   )
 
-/** A libpq connection string; every value quoted. */
-export const connectionString = (parameters: Readonly<Record<string, string>>): string =>
-  Object.entries(parameters)
-    .map(([name, value]) => `${name}='${value.replace(/[\\']/g, "\\$&")}'`)
-    .join(" ")
-
 /** Replaces a file in one step, owned by the account and closed to others. */
 export const replaceFile = (
   account: ServerAccount,

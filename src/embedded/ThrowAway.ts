@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { join } from "node:path"
 import type { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
+import type { Password } from "./Endpoint.ts"
 import type { Installation } from "./Installation.ts"
 import type { Node } from "./Node.ts"
 import * as Nodes from "./Node.ts"
@@ -16,6 +17,7 @@ import { copyTree } from "./Program.ts"
 import * as Server from "./Server.ts"
 import * as Settings from "./ServerSettings.ts"
 import * as Standby from "./Standby.ts"
+import { awaitStreaming } from "./Streaming.ts"
 import * as Template from "./Template.ts"
 import * as TemporaryDirectory from "./TemporaryDirectory.ts"
 import { addServer, watch } from "./Watchdog.ts"
@@ -91,21 +93,18 @@ export const make = (
     )
 
     const nodes: Array<Node> = []
-    const password: Standby.Password = Option.none()
+    const password: Password = Option.none()
     const primary = yield* Nodes.make(primaryServer, primaryPort, password, () => nodes)
     const replicas = yield* Effect.forEach(
       replicaServers,
       (server) =>
         Server.startOnFreePort((port) =>
-          Effect.zipRight(
-            Standby.configure(server, { port, applyDelay: options.applyDelay }, primaryPort, password),
-            Server.start(server, port)
-          )
+          Standby.start({ server, port, applyDelay: options.applyDelay, primary, password })
         ).pipe(Effect.flatMap((port) => Nodes.make(server, port, password, () => nodes))),
       { concurrency: 4 }
     )
     nodes.push(primary, ...replicas)
-    yield* Standby.awaitStreaming(
+    yield* awaitStreaming(
       primary,
       replicas.map((node) => node.name),
       options.startTimeout
