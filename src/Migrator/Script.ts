@@ -16,9 +16,6 @@ export interface Sections {
   readonly downText: string | undefined
 }
 
-/** Without BOM and with LF line ends: the same text on every system. */
-export const normalizeText = (text: string): string => text.replace(/^\uFEFF/, "").replace(/\r\n?/g, "\n")
-
 /** Reads a file that holds the up script and maybe a down section; `text` is normalised. */
 export const readSections = (file: string, text: string): Either.Either<Sections, MigrationError> =>
   Either.gen(function* () {

@@ -1,18 +1,20 @@
 /**
  * Where migrations come from: a folder, or a record that a bundler made.
  */
+import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as FileName from "./FileName.ts"
+import * as FileText from "./FileText.ts"
+import { normalizeText } from "./FileText.ts"
 import { assemble } from "./FileSet.ts"
 import type { Entry } from "./FileSet.ts"
 import { importMigration } from "./importMigration.ts"
 import type { Migration } from "./Migration.ts"
 import type { MigrationFile } from "./MigrationFile.ts"
 import { MigrationError } from "./MigrationError.ts"
-import { normalizeText } from "./Script.ts"
 
 /**
  * A set of migrations, read anew each time, so that a file that changed is seen.
@@ -36,29 +38,42 @@ export const fromFolder = (folder: string): Effect.Effect<Source, never, FileSys
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
 
-    const unreadable = (file: string, cause: { readonly message: string }) =>
+    const unreadable = (file: string, cause: PlatformError) =>
       new MigrationError({
         reason: "InvalidSource",
-        description: `${file} cannot be read: ${cause.message}`,
+        description: `${file} cannot be read: ${cause._tag === "SystemError" ? (cause.description ?? cause.reason) : cause.message}`,
         advice: "check the path and its permissions",
         cause
       })
 
     const read = Effect.fnUntraced(function* (name: FileName.FileName) {
       const file = path.join(folder, name.file)
-      const text = normalizeText(yield* Effect.mapError(fs.readFileString(file), (cause) => unreadable(file, cause)))
+      const bytes = yield* Effect.mapError(fs.readFile(file), (cause) => unreadable(file, cause))
+      const text = yield* Effect.mapError(FileText.decode(bytes), ({ column, line, problem }) =>
+        notText(file, problem, { line, column })
+      )
       const url = Effect.mapError(path.toFileUrl(path.resolve(file)), (cause) => unreadable(file, cause))
       const load = Effect.flatMap(url, ({ href }) => importMigration(file, href))
       return { name, path: file, text, load }
     })
 
     const load = Effect.gen(function* () {
-      const files = yield* Effect.mapError(fs.readDirectory(folder), (cause) => unreadable(folder, cause))
+      const files = yield* Effect.mapError(fs.readDirectory(folder), (cause) =>
+        unreadable(`the folder ${folder}`, cause)
+      )
       const names = yield* parseNames(files.filter(FileName.looksLikeMigration), (file) => path.join(folder, file))
       const entries = yield* Effect.forEach(names, read, { concurrency: 16 })
       return yield* assemble(entries)
     })
     return { load }
+  })
+
+const notText = (file: string, problem: string, place: { readonly line: number; readonly column: number }) =>
+  new MigrationError({
+    reason: "InvalidSource",
+    location: { file, ...place },
+    description: `the file cannot be read as text: ${problem}`,
+    advice: "save it as UTF-8"
   })
 
 /**

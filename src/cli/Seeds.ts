@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as DatabaseErrors from "../DatabaseError.ts"
 import { boundaryOf } from "../Migrator/Boundary.ts"
 import { excerpt, offsetOfPosition, placeOf } from "../Migrator/Excerpt.ts"
-import { normalizeText } from "../Migrator/Script.ts"
+import * as FileText from "../Migrator/FileText.ts"
 import * as SqlText from "../SqlText.ts"
 import type { CommandError } from "./Exit.ts"
 import { CommandError as Failed, failed, misused, usage } from "./Exit.ts"
@@ -42,10 +42,11 @@ export const read = (
 const readSeed = (file: string): Effect.Effect<Seed, CommandError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const text = normalizeText(
-      yield* Effect.mapError(fs.readFileString(file), (cause) =>
-        misused(`${file} cannot be read`, "Check its permissions", cause.message)
-      )
+    const bytes = yield* Effect.mapError(fs.readFile(file), (cause) =>
+      misused(`${file} cannot be read`, "Check its permissions", cause.message)
+    )
+    const text = yield* Effect.mapError(FileText.decode(bytes), ({ column, line, problem }) =>
+      misused(`${file}:${line}:${column}: the file cannot be read as text: ${problem}`, "Save it as UTF-8")
     )
     const statements = SqlText.statements(text)
     for (const { column, line, start, text: statement } of statements) {
