@@ -55,10 +55,11 @@ export class CommandError extends Data.TaggedError("CommandError")<{
   }
 }
 
-/** A capital at the beginning and a full stop at the end. */
+/** A capital at the beginning, unless that is the name of a file or folder, and a full stop at the end. */
 export const sentence = (text: string): string => {
   const trimmed = text.trim()
-  const capital = `${trimmed.slice(0, 1).toUpperCase()}${trimmed.slice(1)}`
+  const [first = ""] = trimmed.split(" ", 1)
+  const capital = /[/\\.:_\d]/.test(first) ? trimmed : `${trimmed.slice(0, 1).toUpperCase()}${trimmed.slice(1)}`
   return /[.?!:^`]$/.test(capital) ? capital : `${capital}.`
 }
 

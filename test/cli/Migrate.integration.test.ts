@@ -95,7 +95,7 @@ describe("plinth migrate", () => {
       yield* migrate("up")
       const unasked = yield* migrate("down")
       assert.strictEqual(unasked.code, 2)
-      assert.include(unasked.stderr, "3 rows")
+      assert.match(unasked.stderr, /\b3 rows\b/)
       assert.include(unasked.stderr, "--yes")
       assert.deepStrictEqual(yield* query("SELECT count(*)::int AS n FROM a"), [{ n: 3 }])
       assert.strictEqual((yield* migrate("down", "--yes")).code, 0)
@@ -143,6 +143,27 @@ describe("plinth migrate", () => {
       assert.include(ended.stderr, "0001_a.sql:2:8")
       assert.match(ended.stderr, /\n +2 \| SELECT nonsense FROM a;\n +\| {8}\^/)
       assert.notInclude(ended.stderr, "    at ")
+    }).pipe(withDatabase)
+  )
+
+  it.live("runs nothing where a file is not UTF-8, and names the file as it is written", () =>
+    Effect.gen(function* () {
+      const { cwd, migrate, query } = yield* project(two)
+      const latin1 = Buffer.from("CREATE TABLE c (\n  name text DEFAULT 'caf\u00e9'\n);\n", "latin1")
+      writeFileSync(join(cwd, "migrations/0003_c.sql"), latin1)
+      const ended = yield* migrate("up")
+      assert.strictEqual(ended.code, 2)
+      assert.match(ended.stderr, /^Error: migrations\/0003_c\.sql:2:25: .*UTF-8/)
+      assert.deepStrictEqual(yield* query("SELECT to_regclass('a')::text AS a"), [{ a: null }])
+    }).pipe(withDatabase)
+  )
+
+  it.live("says in words that there is no folder, and exits 2", () =>
+    Effect.gen(function* () {
+      const { migrate } = yield* project({})
+      const ended = yield* migrate("plan", "--dir", "nowhere")
+      assert.strictEqual(ended.code, 2)
+      assert.match(ended.stderr, /^Error: The folder nowhere cannot be read: ENOENT: [^\n]*\nwhat to do: [^\n]*\n$/)
     }).pipe(withDatabase)
   )
 
