@@ -36,6 +36,31 @@ describe("Migrator.down", () => {
     }).pipe(withDatabase)
   )
 
+  it.live("takes nothing back for an id or a number of steps that is none, such as an empty variable", () =>
+    Effect.gen(function* () {
+      const { migrator } = yield* harness(reversible)
+      yield* migrator.up()
+      const before = states(yield* migrator.status)
+      for (const which of [{ to: "" }, { to: " " }, { to: "0x0" }, { steps: -1 }, { steps: Number.NaN }]) {
+        assert.strictEqual((yield* Effect.flip(migrator.down(which))).reason, "UnknownMigration", JSON.stringify(which))
+      }
+      assert.deepStrictEqual(states(yield* migrator.status), before)
+      const everything = yield* migrator.plan({ direction: "down", to: "0" })
+      assert.deepStrictEqual(ids(everything.migrations), ["0003", "0002", "0001"])
+    }).pipe(withDatabase)
+  )
+
+  it.live("counts one row as one", () =>
+    Effect.gen(function* () {
+      const { migrator } = yield* harness({
+        "0001_a.sql": "CREATE TABLE a AS SELECT 1 AS id;\n-- plinth:down\nDROP TABLE a;"
+      })
+      yield* migrator.up()
+      const plan = yield* migrator.plan({ direction: "down" })
+      assert.deepStrictEqual(plan.migrations[0]?.losses, ["drops table a: 1 row"])
+    }).pipe(withDatabase)
+  )
+
   it.live("names what would be lost, with the number of rows and values", () =>
     Effect.gen(function* () {
       const { migrator } = yield* harness(files)

@@ -269,7 +269,8 @@ const runAll = <A, B>(
   )
 
 const knownId = ({ files }: Picture, id: string | undefined): Effect.Effect<void, MigrationError> =>
-  id === undefined || files.some((file) => file.kind === "versioned" && Number(file.id) === Number(id))
+  id === undefined ||
+  files.some((file) => /^\d+$/.test(id) && file.kind === "versioned" && Number(file.id) === Number(id))
     ? Effect.void
     : Effect.fail(
         new MigrationError({

@@ -73,7 +73,8 @@ const count = Effect.fnUntraced(function* (
   if (size?.exists !== true) return undefined
   if (size.pages > countablePages) return `about ${format(size.estimate)} ${column === undefined ? what : "rows"}`
   const [counted] = yield* session.read(Count, `SELECT count(${column ?? "*"})::float8 AS count FROM ${table}`)
-  return `${format(counted?.count ?? 0)} ${what}`
+  const number = counted?.count ?? 0
+  return `${format(number)} ${number === 1 ? what.slice(0, -1) : what}`
 })
 
 /** Each loss as a sentence: `drops column users.email: 12,345 non-null values`. */

@@ -60,16 +60,26 @@ const choose = (
       })
     )
   }
+  if (steps !== undefined && !(Number.isInteger(steps) && steps >= 0)) {
+    return Effect.fail(
+      new MigrationError({
+        reason: "UnknownMigration",
+        description: `${steps} migrations cannot be taken back`,
+        advice: "give steps as a whole number"
+      })
+    )
+  }
   // One that is half way back comes first, whatever was asked for.
   const under = versioned.filter(({ status }) => status === "reverting")
   const applied = versioned.filter(({ status }) => status === "applied").reverse()
   const candidates = [...under, ...applied]
   if (to === undefined) return Effect.succeed(candidates.slice(0, steps ?? 1))
-  if (Number(to) !== 0 && !applied.some(({ id }) => Number(id) === Number(to))) {
+  // An empty text is the number 0 too, and no one who gives it wants to lose everything.
+  if (!/^\d+$/.test(to) || (Number(to) !== 0 && !applied.some(({ id }) => Number(id) === Number(to)))) {
     return Effect.fail(
       new MigrationError({
         reason: "UnknownMigration",
-        description: `migration ${to} is not applied, so there is no going back to it`,
+        description: `migration ${/\S/.test(to) ? to : JSON.stringify(to)} is not applied, so there is no going back to it`,
         advice: "use the id of an applied migration, or 0 for the state before the first"
       })
     )
