@@ -37,6 +37,16 @@ export interface Survey {
 /** Of a database that does not exist. */
 export const empty: Survey = { tables: [], rows: 0, bytes: 0 }
 
+const Recovery = Schema.Tuple(Schema.Struct({ inRecovery: Schema.Boolean }))
+
+/** The server is a standby. */
+export const inRecovery: Effect.Effect<boolean, SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
+  const sql = yield* SqlClient.SqlClient
+  const rows = yield* sql`SELECT pg_catalog.pg_is_in_recovery() AS "inRecovery"`
+  const [row] = yield* Effect.orDie(Schema.decodeUnknown(Recovery)(rows))
+  return row.inRecovery
+})
+
 /** Counts the user's tables, the fullest first. What Plinth stores in its own schema is not counted. */
 export const take: Effect.Effect<Survey, SqlError, SqlClient.SqlClient> = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient

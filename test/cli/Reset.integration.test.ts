@@ -103,6 +103,21 @@ describe("plinth reset", () => {
     }).pipe(withDatabase)
   )
 
+  it.live("refuses a standby before it asks, takes a backup or ends a connection", () =>
+    Effect.gen(function* () {
+      const { name, replicaUrls } = yield* TestDatabase.TestDatabase
+      const [replica] = replicaUrls
+      const cwd = yield* temporaryDirectory()
+      mkdirSync(join(cwd, "migrations"))
+      const env = { DATABASE_URL: replica === undefined ? "" : Redacted.value(replica) }
+      for (const args of [["--plan"], ["--yes", "--database-name", name, "--force"]]) {
+        const ended = yield* plinth(["reset", ...args], { cwd, env })
+        assert.strictEqual(ended.code, 1, ended.stderr)
+        assert.match(ended.stderr, /^Error: [^\n]* is not reset\. The server is a standby\. [^\n]*primary\.\n$/)
+      }
+    }).pipe(Effect.scoped, Effect.provide(TestDatabase.layer({ replicas: 1 })))
+  )
+
   it.live("warns about the mark of another database and goes on: it is a clone", () =>
     Effect.gen(function* () {
       const { name, query, run } = yield* project

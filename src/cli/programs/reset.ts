@@ -146,6 +146,9 @@ const look = (settings: Settings, input: Input) =>
           "it is marked as production"
         )
       }
+      if (yield* Survey.inRecovery) {
+        return yield* Exit.refused(`${node} is not reset`, "Give the URL of the primary", "the server is a standby")
+      }
       const others = yield* Survey.others(database, application)
       if (others.length > 0 && !input.force) {
         const named = others
