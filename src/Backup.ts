@@ -199,7 +199,7 @@ export const make = (options: { readonly storage: BackupStorage; readonly engine
   const verify = Effect.fn("Backup.verify")(function* (label: string, verifyOptions: ProgressOptions = {}) {
     const { onProgress = ignoreProgress } = verifyOptions
     const startedAt = yield* Clock.currentTimeMillis
-    const resolved = yield* resolve(label)
+    const resolved = yield* Effect.mapError(resolve(label), (error) => error.during("verify"))
     const answer = (findings: ReadonlyArray<Finding>, files: BackupManifest["files"]) =>
       Effect.map(Clock.currentTimeMillis, (now): Verification => ({
         label: resolved,

@@ -109,6 +109,20 @@ describe("plinth backup", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("names what it was asked for where there is no backup", () =>
+    Effect.gen(function* () {
+      const cwd = yield* temporaryDirectory()
+      for (const command of ["verify", "show"]) {
+        const ended = yield* plinth(["backup", command], { cwd })
+        assert.strictEqual(ended.code, 1)
+        assert.match(
+          ended.stderr,
+          new RegExp(`^Error: Backup ${command} of latest failed: there is no complete backup`)
+        )
+      }
+    }).pipe(Effect.scoped)
+  )
+
   it.live("says where it cannot write", () =>
     Effect.gen(function* () {
       const { url } = yield* TestDatabase.TestDatabase
