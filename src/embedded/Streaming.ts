@@ -12,6 +12,12 @@ import type { Endpoint } from "./Endpoint.ts"
 
 const often = Schedule.spaced(Duration.millis(10))
 
+const giveUpAfter = (patience: Duration.DurationInput, operation: string, node: Endpoint, description: string) =>
+  Effect.timeoutFail({
+    duration: patience,
+    onTimeout: () => new EmbeddedPostgresError({ reason: "NotStreaming", operation, node: node.name, description })
+  })
+
 const Count = Schema.Struct({ streaming: Schema.Number })
 const streamingStandbys = (names: ReadonlyArray<string>) =>
   `select count(distinct application_name)::int as streaming from pg_catalog.pg_stat_replication
@@ -31,16 +37,12 @@ export const awaitStreaming = (
           .pipe(Effect.repeat({ until: ([row]) => row?.streaming === names.length, schedule: often }))
       ).pipe(
         Effect.scoped,
-        Effect.timeoutFail({
-          duration: patience,
-          onTimeout: () =>
-            new EmbeddedPostgresError({
-              reason: "NotStreaming",
-              operation: "await streaming",
-              node: primary.name,
-              description: `not all of ${names.join(", ")} receive WAL after ${Duration.format(patience)}`
-            })
-        }),
+        giveUpAfter(
+          patience,
+          "await streaming",
+          primary,
+          `not all of ${names.join(", ")} receive WAL after ${Duration.format(patience)}`
+        ),
         Effect.asVoid
       )
 
@@ -76,14 +78,5 @@ export const awaitTimeline = (
     )
   }).pipe(
     Effect.scoped,
-    Effect.timeoutFail({
-      duration: patience,
-      onTimeout: () =>
-        new EmbeddedPostgresError({
-          reason: "NotStreaming",
-          operation: "await timeline",
-          node: standby.name,
-          description: `it does not follow the timeline of ${primary.name}`
-        })
-    })
+    giveUpAfter(patience, "await timeline", standby, `it does not follow the timeline of ${primary.name}`)
   )
