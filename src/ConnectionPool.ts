@@ -19,10 +19,12 @@ import { nodeName } from "./DatabaseConfig.ts"
 import type { ConnectionTarget, PoolSettings } from "./DatabaseConfig.ts"
 import { DatabaseError } from "./DatabaseError.ts"
 import { monotonicMillis } from "./internal/monotonicMillis.ts"
-import { isStalePlan } from "./internal/pg/Exchange.ts"
-import type { Query, Result, Step, TypeParsers } from "./internal/pg/Exchange.ts"
+import type { Query, RunOptions, Step } from "./internal/pg/Exchange.ts"
+import * as RetryPolicy from "./RetryPolicy.ts"
 import { openTarget } from "./internal/pg/openTarget.ts"
-import type { RunOptions, WireConnection } from "./internal/pg/WireConnection.ts"
+import type { Result, TypeParsers } from "./internal/pg/Result.ts"
+import { isStalePlan } from "./internal/pg/StatementCache.ts"
+import type { WireConnection } from "./internal/pg/WireConnection.ts"
 
 export type {
   /**
@@ -166,6 +168,7 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
     const fork = yield* FiberSet.makeRuntime<never>()
     let size = { min: settings.min, max: settings.max }
 
+    const driver = wireDriver(options)
     const core = new PoolCore<WireConnection>(
       {
         ...size,
@@ -176,7 +179,7 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
         validateAfter: Duration.toMillis(settings.validateAfter),
         connectConcurrency: settings.connectConcurrency
       },
-      wireDriver(options),
+      driver,
       {
         name,
         now: () => monotonicMillis(clock),
@@ -186,7 +189,14 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
     )
 
     yield* Effect.addFinalizer(() => close(core, settings.closeTimeout))
-    if (options.lazy !== true) yield* use(core, () => Effect.void)
+    // Not by a checkout: how long a statement may wait for a connection says nothing of how long the first may take.
+    if (options.lazy !== true) {
+      const starting = {
+        schedule: RetryPolicy.connect,
+        while: (error: DatabaseError) => error.reason === "CannotConnectNow"
+      }
+      core.adopt(yield* Effect.retry(driver.open, starting))
+    }
     yield* Effect.sync(() => core.maintain()).pipe(
       Effect.schedule(Schedule.spaced(maintenanceInterval)),
       Effect.forkScoped
@@ -270,27 +280,40 @@ const withDeadline = (
 
 type Core = PoolCore<WireConnection>
 
+/** How many connections may turn out to have been ended by the server while they were idle, before that is the answer. */
+const idleDeaths = 3
+
 /** One fiber operation for the whole statement: the slot is given back by the wire, whatever became of the fiber. */
 const run =
   (core: Core): PooledConnection["run"] =>
   (steps, options = {}) =>
     Effect.async((resume) => {
-      let abandon: Effect.Effect<void> = Effect.sync(() => core.withdraw(ticket))
-      const onSlot = (outcome: Slot<WireConnection> | DatabaseError): void => {
-        if (outcome instanceof DatabaseError) return resume(Effect.fail(outcome))
-        const slot = outcome
-        const { connection } = slot
-        const send = (retry: boolean): void => {
-          const pending = connection.unsafeRun(steps, options, (error, results) => {
-            if (error !== undefined && retry && isStalePlan(error)) return send(false)
-            core.release(slot)
-            resume(error === undefined ? Effect.succeed(results) : Effect.fail(error))
-          })
-          abandon = connection.abandon(pending)
+      let abandon: Effect.Effect<void> = Effect.void
+      const attempt = (deaths: number): void => {
+        const onSlot = (outcome: Slot<WireConnection> | DatabaseError): void => {
+          if (outcome instanceof DatabaseError) return resume(Effect.fail(outcome))
+          const slot = outcome
+          const { connection } = slot
+          const send = (retry: boolean): void => {
+            const exchange = connection.unsafeRun(steps, options, (error, results, unbegun) => {
+              if (error === undefined) {
+                core.release(slot)
+                return resume(Effect.succeed(results))
+              }
+              if (retry && isStalePlan(error)) return send(false)
+              core.release(slot)
+              // The server had ended the session before it saw the statement.
+              if (unbegun && connection.closed !== undefined && deaths < idleDeaths) return attempt(deaths + 1)
+              resume(Effect.fail(error))
+            })
+            abandon = connection.abandon(exchange)
+          }
+          send(true)
         }
-        send(true)
+        const ticket: Ticket<WireConnection> = core.checkout(onSlot)
+        if (ticket.state === "waiting") abandon = Effect.sync(() => core.withdraw(ticket))
       }
-      const ticket: Ticket<WireConnection> = core.checkout(onSlot)
+      attempt(0)
       return Effect.suspend(() => abandon)
     })
 

@@ -292,7 +292,7 @@ export class PoolCore<C extends Poolable> {
       Effect.exit(this.driver.open).pipe(
         Effect.map((exit) => {
           this.opening--
-          if (Exit.isSuccess(exit)) this.opened(exit.value)
+          if (Exit.isSuccess(exit)) this.adopt(exit.value)
           else if (exit.cause._tag === "Fail") this.connectFailed(exit.cause.error, startedAt)
           this.drained()
         })
@@ -300,7 +300,8 @@ export class PoolCore<C extends Poolable> {
     )
   }
 
-  private opened(connection: C): void {
+  /** Take in a new connection. */
+  adopt(connection: C): void {
     const now = this.environment.now()
     const lifetime = this.limits.maxLifetime * (1 - lifetimeJitter * this.environment.random())
     const slot: Slot<C> = { connection, expiresAt: now + lifetime, state: "used", since: now }

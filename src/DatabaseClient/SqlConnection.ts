@@ -7,7 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { toSqlError } from "../DatabaseError.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
-import type { Query, Result } from "../internal/pg/Exchange.ts"
+import type { Query } from "../internal/pg/Exchange.ts"
+import type { Result } from "../internal/pg/Result.ts"
 
 export interface Executor {
   readonly run: (query: Query) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>

@@ -11,7 +11,8 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { DatabaseError } from "../DatabaseError.ts"
-import type { Query, Result, Step } from "../internal/pg/Exchange.ts"
+import type { Query, Step } from "../internal/pg/Exchange.ts"
+import type { Result } from "../internal/pg/Result.ts"
 
 type Run = (steps: ReadonlyArray<Step>) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>
 

@@ -6,7 +6,8 @@ import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import type { PooledConnection } from "../ConnectionPool.ts"
 import { DatabaseError } from "../DatabaseError.ts"
-import type { Query, Result, Step } from "../internal/pg/Exchange.ts"
+import type { Query, Step } from "../internal/pg/Exchange.ts"
+import type { Result } from "../internal/pg/Result.ts"
 
 /** The connection and what all levels of one transaction share. */
 export class Session {

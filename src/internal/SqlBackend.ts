@@ -5,7 +5,8 @@ import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { PooledConnection } from "../ConnectionPool.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
-import type { Query, Result } from "./pg/Exchange.ts"
+import type { Query } from "./pg/Exchange.ts"
+import type { Result } from "./pg/Result.ts"
 
 /** What a connection is wanted for. */
 export type Intent = { readonly access: "read only" | "read write" } | { readonly sql: string }

@@ -3,13 +3,14 @@
  *
  * All statements of an exchange share one Sync, so a failure skips the rest: what follows a failed BEGIN never runs.
  */
-import * as Predicate from "effect/Predicate"
-import type { CustomTypesConfig, QueryResult } from "pg"
-import { makeResult, prepareValue } from "./driver.ts"
-import type { Collector, ResultBuilder, Submittable, Writer } from "./driver.ts"
-
-/** How values become JavaScript, by type OID. */
-export type TypeParsers = CustomTypesConfig
+import type { FieldDef, QueryResult, QueryResultRow } from "pg"
+import type { DatabaseError } from "../../DatabaseError.ts"
+import { prepareValue } from "./driver.ts"
+import type { Writer } from "./driver.ts"
+import { makeResult, noRows, RowShape } from "./Result.ts"
+import type { Result, TypeParsers } from "./Result.ts"
+import { isStalePlan } from "./StatementCache.ts"
+import type { Prepared, StatementCache } from "./StatementCache.ts"
 
 /**
  * A statement as it goes to the server.
@@ -39,200 +40,144 @@ export interface PortalStep {
 
 export type Step = Query | PortalStep
 
-export interface Result extends QueryResult {
-  /** The portal has more rows. */
-  suspended: boolean
+export interface RunOptions {
+  readonly operation?: string | undefined
+  /** Refuse to send when the backend is not inside a transaction block at that moment. */
+  readonly inTransaction?: boolean | undefined
+  /** The pool drops the connection when the answer takes longer than this many milliseconds; looked at every second. */
+  readonly replyWithin?: number | undefined
 }
 
-/** The prepared statements of one connection, by text; the least recently used one is closed at the limit. */
-export class StatementCache {
-  private readonly entries = new Map<string, { readonly name: string; prepared: boolean }>()
-  private count = 0
-  readonly limit: number
-  constructor(limit: number) {
-    this.limit = limit
-  }
-
-  /** The name for a text, whether the server has it prepared, and the names to close first. */
-  lookup(text: string): { readonly name: string; readonly prepared: boolean; readonly close: ReadonlyArray<string> } {
-    const entry = this.entries.get(text)
-    if (entry !== undefined) {
-      this.entries.delete(text)
-      this.entries.set(text, entry)
-      if (entry.prepared) return { name: entry.name, prepared: true, close: [] }
-      entry.prepared = true
-      return { name: entry.name, prepared: false, close: [entry.name] }
-    }
-    const close: Array<string> = []
-    if (this.entries.size >= this.limit) {
-      for (const [oldText, old] of this.entries) {
-        this.entries.delete(oldText)
-        close.push(old.name)
-        break
-      }
-    }
-    const name = `plinth_${this.count++}`
-    this.entries.set(text, { name, prepared: true })
-    return { name, prepared: false, close }
-  }
-
-  /** The server may or may not have this text prepared: close and parse it again at its next use. */
-  doubt(text: string): void {
-    const entry = this.entries.get(text)
-    if (entry !== undefined) entry.prepared = false
-  }
-}
+/** `unbegun`: the server has certainly executed none of it, so running it elsewhere cannot run it twice. */
+export type Done = (error: DatabaseError | undefined, results: ReadonlyArray<Result>, unbegun: boolean) => void
 
 const isPortalStep = (step: Step): step is PortalStep => "fields" in step
 
-/**
- * An exchange in flight, as node-postgres' client drives it. It is over at ReadyForQuery or when the connection is
- * lost, whichever comes first; the connection that owns it knows which.
- */
-export class Exchange implements Submittable {
+const isSimple = (steps: ReadonlyArray<Step>): steps is readonly [Query] => {
+  const [first] = steps
+  return steps.length === 1 && first !== undefined && !isPortalStep(first) && first.protocol === "simple"
+}
+
+/** An exchange from its queue to its ReadyForQuery. */
+export class Exchange {
+  state: "queued" | "sent" | "settled" = "queued"
+  /** Set while it is being cancelled: its owner hears of its end only when the connection can be used again. */
+  onStopped: (() => void) | undefined
   readonly results: Array<Result> = []
   error: Error | undefined
-  sent = false
-  private current: (ResultBuilder & { suspended?: boolean }) | undefined
-  private index = 0
-  private readonly parsed: Array<string> = []
-  private readonly collector: Collector
+  /** The server has answered something, so it may have executed something. */
+  begun = false
   readonly steps: ReadonlyArray<Step>
-  private readonly cache: StatementCache | undefined
-  private readonly types: TypeParsers | undefined
+  readonly options: RunOptions
+  readonly onDone: Done
+  /** The prepared statement of each step. */
+  private readonly statements: Array<Prepared | undefined> = []
+  /** The statements that the server has prepared only if all goes well. */
+  private parsed: Array<Prepared> | undefined
+  private shape: RowShape | undefined
+  private rows: Array<QueryResultRow> = []
 
-  constructor(
-    collector: Collector,
-    steps: ReadonlyArray<Step>,
-    cache: StatementCache | undefined,
-    types: TypeParsers | undefined
-  ) {
-    this.collector = collector
+  constructor(steps: ReadonlyArray<Step>, options: RunOptions, onDone: Done) {
     this.steps = steps
-    this.cache = cache
-    this.types = types
+    this.options = options
+    this.onDone = onDone
   }
 
-  submit(): null {
-    const { collector } = this
-    this.sent = true
-    const [first] = this.steps
-    if (this.steps.length === 1 && first !== undefined && !isPortalStep(first) && first.protocol === "simple") {
-      collector.query(first.text)
-    } else {
-      try {
-        for (const step of this.steps) this.write(collector, step)
-      } catch (cause) {
-        // A value that cannot be serialised. Its step and those behind it are not sent, so the Sync ends what was.
-        this.handleError(cause instanceof Error ? cause : new Error(String(cause), { cause }))
-      }
-      collector.sync()
+  /** Serialises all messages. A value that cannot be serialised fails the exchange, and what is behind it is not sent. */
+  send(writer: Writer, cache: StatementCache | undefined): void {
+    this.state = "sent"
+    const { steps } = this
+    if (isSimple(steps)) {
+      this.begun = true
+      return writer.query(steps[0].text)
     }
-    collector.stream.write(collector.take())
-    return null
+    try {
+      for (const step of steps) this.write(writer, step, cache)
+    } catch (cause) {
+      this.fail(cause)
+    }
+    writer.sync()
   }
 
-  private write(writer: Writer, step: Step): void {
+  private write(writer: Writer, step: Step, cache: StatementCache | undefined): void {
     if (isPortalStep(step)) {
+      this.statements.push(undefined)
       if (step.fetch === 0) writer.close({ type: "P", name: step.portal })
       else writer.execute({ portal: step.portal, rows: step.fetch })
       return
     }
     // Serialised before anything is written, so that a bad value leaves no half statement behind.
     const values = step.params.map(prepareValue)
-    let name = ""
-    if (step.prepare !== false && this.cache !== undefined) {
-      const entry = this.cache.lookup(step.text)
-      name = entry.name
-      for (const old of entry.close) writer.close({ type: "S", name: old })
-      if (!entry.prepared) {
-        this.parsed.push(step.text)
-        writer.parse({ name, text: step.text, types: [] })
+    const statement =
+      step.prepare === false || cache === undefined
+        ? undefined
+        : cache.use(step.text, (name) => writer.close({ type: "S", name }))
+    this.statements.push(statement)
+    if (statement?.ready !== true) {
+      writer.parse({ name: statement?.name ?? "", text: step.text, types: [] })
+      if (statement !== undefined) {
+        statement.ready = true
+        ;(this.parsed ??= []).push(statement)
       }
-    } else {
-      writer.parse({ name, text: step.text, types: [] })
     }
     const portal = step.portal?.name ?? ""
-    writer.bind({ portal, statement: name, values, valueMapper: identity })
-    writer.describe({ type: "P", name: portal })
+    writer.bind({ portal, statement: statement?.name ?? "", values })
+    if (statement?.shape === undefined) writer.describe({ type: "P", name: portal })
     writer.execute({ portal, rows: step.portal?.fetch ?? 0 })
   }
 
-  private fail(cause: unknown): void {
-    this.error ??= cause instanceof Error ? cause : new Error(String(cause), { cause })
+  describe(fields: Array<FieldDef>, types: TypeParsers | undefined): void {
+    this.begun = true
+    const shape = fields.length === 0 ? noRows : new RowShape(fields, types)
+    this.shape = shape
+    const statement = this.statements[this.results.length]
+    if (statement !== undefined) statement.shape = shape
   }
 
-  private begin(): ResultBuilder & { suspended?: boolean } {
-    if (this.current === undefined) {
-      const step = this.steps[Math.min(this.index, this.steps.length - 1)]
-      this.current = makeResult(step?.rowMode, this.types)
-      if (step !== undefined && isPortalStep(step)) this.current.addFields(step.fields)
-    }
-    return this.current
-  }
-
-  private complete(suspended: boolean): void {
-    this.results.push(Object.assign(this.begin(), { suspended }))
-    this.current = undefined
-    this.index++
-  }
-
-  handleRowDescription(message: Parameters<Submittable["handleRowDescription"]>[0]): void {
-    this.begin().addFields(message.fields)
-  }
-
-  handleDataRow(message: Parameters<Submittable["handleDataRow"]>[0]): void {
+  row(values: ReadonlyArray<string | null>, types: TypeParsers | undefined): void {
     if (this.error !== undefined) return
-    const result = this.begin()
+    const shape = this.currentShape(types)
     try {
-      result.addRow(result.parseRow(message.fields))
+      this.rows.push(this.step?.rowMode === "array" ? shape.array(values) : shape.object(values))
     } catch (cause) {
       this.fail(cause)
     }
   }
 
-  handleCommandComplete(message: Parameters<Submittable["handleCommandComplete"]>[0]): void {
-    this.begin().addCommandComplete(message)
-    this.complete(false)
+  /** One statement has ended. */
+  complete(tag: string, suspended: boolean, types: TypeParsers | undefined): void {
+    this.begun = true
+    this.results.push(makeResult(this.currentShape(types), this.rows, tag, suspended))
+    this.rows = []
+    this.shape = undefined
   }
 
-  handlePortalSuspended(): void {
-    this.complete(true)
+  fail(cause: unknown): void {
+    this.error ??= cause instanceof Error ? cause : new Error(String(cause), { cause })
   }
 
-  handleEmptyQuery(): void {
-    this.complete(false)
-  }
-
-  handleCopyInResponse(): void {
-    this.collector.sendCopyFail("COPY FROM STDIN needs a stream of data")
-    this.collector.stream.write(this.collector.take())
-  }
-
-  handleCopyData(): void {
-    this.fail(new Error("COPY TO STDOUT needs a consumer of its data"))
-  }
-
-  handleReadyForQuery(): void {}
-
-  /** Called by the client for an ErrorResponse, and for a lost connection. */
-  handleError(error: Error): void {
-    this.fail(error)
-    if (this.cache === undefined) return
+  /** After ReadyForQuery or the loss of the connection: what is not known to be prepared is prepared again. */
+  end(): void {
+    if (this.error === undefined) return
     // A Parse that failed, or one that the server skipped after a failure, left no statement behind.
-    for (const text of this.parsed) this.cache.doubt(text)
-    if (isStalePlan(error)) {
-      for (const step of this.steps) if (!isPortalStep(step)) this.cache.doubt(step.text)
+    for (const statement of this.parsed ?? []) statement.ready = false
+    if (isStalePlan(this.error)) {
+      for (const statement of this.statements) if (statement !== undefined) statement.ready = false
     }
   }
+
+  private get step(): Step | undefined {
+    return this.steps[Math.min(this.results.length, this.steps.length - 1)]
+  }
+
+  private currentShape(types: TypeParsers | undefined): RowShape {
+    if (this.shape === undefined) {
+      const { step } = this
+      this.shape =
+        step !== undefined && isPortalStep(step)
+          ? new RowShape(step.fields, types)
+          : (this.statements[this.results.length]?.shape ?? noRows)
+    }
+    return this.shape
+  }
 }
-
-/** The prepared statement is gone (26000) or its result type changed under it (0A000): preparing it again helps. */
-export const isStalePlan = (error: unknown): boolean =>
-  Predicate.hasProperty(error, "code") &&
-  (error.code === "26000" ||
-    (error.code === "0A000" &&
-      Predicate.hasProperty(error, "message") &&
-      String(error.message).includes("cached plan must not change result type")))
-
-const identity = (value: unknown): unknown => value

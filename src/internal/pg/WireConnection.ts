@@ -2,14 +2,18 @@
  * One connection to one backend: exchanges in order, cancellation that hits nothing else, and a death that is noticed.
  */
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import type * as Pg from "pg"
 import { DatabaseError, fromUnknown } from "../../DatabaseError.ts"
 import { cancelRequest } from "./cancelRequest.ts"
 import { connectClient } from "./connectClient.ts"
-import { backendKey, makeCollector, writerOf } from "./driver.ts"
+import { backendKey, makeCollector, onMessages, writerOf } from "./driver.ts"
 import type { Collector, TransactionStatus, Writer } from "./driver.ts"
-import { Exchange, StatementCache } from "./Exchange.ts"
-import type { Result, Step } from "./Exchange.ts"
+import { Exchange } from "./Exchange.ts"
+import type { Done, RunOptions, Step } from "./Exchange.ts"
+import { noRows } from "./Result.ts"
+import type { Result } from "./Result.ts"
+import { StatementCache } from "./StatementCache.ts"
 
 export interface WireOptions {
   readonly config: Pg.ClientConfig
@@ -19,25 +23,6 @@ export interface WireOptions {
   readonly statementLimit: number
   /** A monotonic clock in milliseconds. */
   readonly now: () => number
-}
-
-export interface RunOptions {
-  readonly operation?: string | undefined
-  /** Refuse to send when the backend is not inside a transaction block at that moment. */
-  readonly inTransaction?: boolean | undefined
-  /** The pool drops the connection when the answer takes longer than this many milliseconds; looked at every second. */
-  readonly replyWithin?: number | undefined
-}
-
-type Done = (error: DatabaseError | undefined, results: ReadonlyArray<Result>) => void
-
-interface Pending {
-  readonly steps: ReadonlyArray<Step>
-  readonly options: RunOptions
-  readonly onDone: Done
-  state: "queued" | "running" | "settled"
-  /** Set while it is being cancelled: its owner hears of its end only when the connection can be used again. */
-  onStopped: (() => void) | undefined
 }
 
 /** How long a CancelRequest may take to reach the server before it is sent again. */
@@ -62,9 +47,8 @@ export class WireConnection {
   private readonly writer: Writer
   private readonly collector: Collector
   private readonly statements: StatementCache | undefined
-  private readonly queue: Array<Pending> = []
-  private exchange: Exchange | undefined
-  private running: Pending | undefined
+  private readonly queue: Array<Exchange> = []
+  private running: Exchange | undefined
   private sentAt = 0
   private cancelling = false
   private afterCancel: (() => void) | undefined
@@ -77,14 +61,43 @@ export class WireConnection {
     this.writer = writerOf(client.connection)
     this.collector = makeCollector(client.connection)
     this.statements = options.statementLimit > 0 ? new StatementCache(options.statementLimit) : undefined
-    // Attached after the client's own listener, so the client is ready for the next exchange when this runs.
-    this.writer.on("readyForQuery", (message) => {
-      this.status = message.status
-      this.settle()
-    })
+    this.listen()
     client.on("error", (error) => this.die(error))
     client.on("end", () => this.die(new Error("Connection terminated unexpectedly")))
     client.on("notification", (notification) => this.onNotification?.(notification))
+  }
+
+  /** The answers of the server, each to the exchange that is running. */
+  private listen(): void {
+    const { types } = this.options.config
+    const begun = () => {
+      if (this.running !== undefined) this.running.begun = true
+    }
+    onMessages(this.client.connection, {
+      parseComplete: begun,
+      bindComplete: begun,
+      closeComplete: begun,
+      noData: () => this.running?.describe(noRows.fields, types),
+      rowDescription: ({ fields }) => this.running?.describe(fields, types),
+      dataRow: ({ fields }) => this.running?.row(fields, types),
+      commandComplete: ({ text }) => this.running?.complete(text, false, types),
+      emptyQuery: () => this.running?.complete("", false, types),
+      portalSuspended: () => this.running?.complete("", true, types),
+      copyInResponse: () => {
+        this.collector.sendCopyFail("COPY FROM STDIN needs a stream of data")
+        this.flush()
+      },
+      copyData: () => this.running?.fail(new Error("COPY TO STDOUT needs a consumer of its data")),
+      errorMessage: (error) => {
+        this.running?.fail(error)
+        // The server's last words say more than the end of the socket that follows them.
+        if (isFatal(error)) this.die(error)
+      },
+      readyForQuery: ({ status }) => {
+        this.status = status
+        this.settle()
+      }
+    })
   }
 
   get node(): string {
@@ -105,33 +118,33 @@ export class WireConnection {
   }
 
   /** Enqueue an exchange; `onDone` is called once, after ReadyForQuery or after the connection is lost. */
-  unsafeRun(steps: ReadonlyArray<Step>, options: RunOptions, onDone: Done): Pending {
-    const pending: Pending = { steps, options, onDone, state: "queued", onStopped: undefined }
-    this.queue.push(pending)
+  unsafeRun(steps: ReadonlyArray<Step>, options: RunOptions, onDone: Done): Exchange {
+    const exchange = new Exchange(steps, options, onDone)
+    this.queue.push(exchange)
     if (this.running === undefined) this.next()
-    return pending
+    return exchange
   }
 
   /** Run statements as one exchange. Interruption cancels them on the server and waits until they have stopped. */
   run(steps: ReadonlyArray<Step>, options: RunOptions = {}): Effect.Effect<ReadonlyArray<Result>, DatabaseError> {
     return Effect.async((resume) => {
-      const pending = this.unsafeRun(steps, options, (error, results) =>
+      const exchange = this.unsafeRun(steps, options, (error, results) =>
         resume(error === undefined ? Effect.succeed(results) : Effect.fail(error))
       )
-      return this.abandon(pending)
+      return this.abandon(exchange)
     })
   }
 
   /** Withdraw an exchange: one that was not sent yet is dropped, a running one is cancelled and waited for. */
-  abandon(pending: Pending): Effect.Effect<void> {
+  abandon(exchange: Exchange): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (pending.state === "settled") return Effect.void
-      if (pending.state === "queued") {
-        this.queue.splice(this.queue.indexOf(pending), 1)
-        pending.state = "settled"
+      if (exchange.state === "settled") return Effect.void
+      if (exchange.state === "queued") {
+        this.queue.splice(this.queue.indexOf(exchange), 1)
+        exchange.state = "settled"
         return Effect.void
       }
-      return this.cancel(pending)
+      return this.cancel(exchange)
     })
   }
 
@@ -159,28 +172,31 @@ export class WireConnection {
 
   private next(): void {
     while (this.running === undefined && !this.cancelling) {
-      const pending = this.queue.shift()
-      if (pending === undefined) return
-      const refusal = this.refuse(pending)
-      if (refusal !== undefined) {
-        this.finish(pending, refusal, [])
-        continue
-      }
-      pending.state = "running"
-      this.running = pending
-      if (pending.options.replyWithin !== undefined) this.sentAt = this.options.now()
-      const exchange = new Exchange(this.collector, pending.steps, this.statements, this.options.config.types)
-      this.exchange = exchange
-      this.client.query(exchange)
+      const exchange = this.queue.shift()
+      if (exchange === undefined) return
+      const refusal = this.refuse(exchange)
+      if (refusal === undefined) this.send(exchange)
+      else this.finish(exchange, refusal, true)
     }
   }
 
-  private refuse(pending: Pending): DatabaseError | undefined {
+  private send(exchange: Exchange): void {
+    this.running = exchange
+    if (exchange.options.replyWithin !== undefined) this.sentAt = this.options.now()
+    exchange.send(this.collector, this.statements)
+    this.flush()
+  }
+
+  private flush(): void {
+    this.writer.stream.write(this.collector.take())
+  }
+
+  private refuse(exchange: Exchange): DatabaseError | undefined {
     if (this.closed !== undefined) return this.closed
-    if (pending.options.inTransaction === true && this.status === "I") {
+    if (exchange.options.inTransaction === true && this.status === "I") {
       return new DatabaseError({
         reason: "TransactionAborted",
-        operation: pending.options.operation ?? "query",
+        operation: exchange.options.operation ?? "query",
         description: "the transaction was no longer open, so the statement was not sent",
         node: this.node
       })
@@ -189,41 +205,41 @@ export class WireConnection {
   }
 
   private settle(): void {
-    const { running, exchange } = this
-    if (running === undefined || exchange === undefined) return
+    const { running } = this
+    if (running === undefined) return
     this.running = undefined
-    this.exchange = undefined
-    const error =
-      exchange.error === undefined
+    running.end()
+    const { error } = running
+    this.finish(
+      running,
+      error === undefined
         ? undefined
-        : fromUnknown(exchange.error, { operation: running.options.operation ?? "query", node: this.node })
-    this.finish(running, error, exchange.results)
+        : fromUnknown(error, { operation: running.options.operation ?? "query", node: this.node }),
+      !running.begun && isFatal(error)
+    )
     this.next()
   }
 
-  private finish(pending: Pending, error: DatabaseError | undefined, results: ReadonlyArray<Result>): void {
-    pending.state = "settled"
-    if (pending.onStopped === undefined) return pending.onDone(error, results)
-    pending.onStopped()
-    this.afterCancel = () => pending.onDone(error, results)
+  private finish(exchange: Exchange, error: DatabaseError | undefined, unbegun: boolean): void {
+    exchange.state = "settled"
+    if (exchange.onStopped === undefined) return exchange.onDone(error, exchange.results, unbegun)
+    exchange.onStopped()
+    this.afterCancel = () => exchange.onDone(error, exchange.results, unbegun)
   }
 
   private die(cause: Error): void {
     if (this.closed !== undefined) return
-    // The server's last words (57P01, ..) say more than the socket's end that follows them.
-    this.closed = fromUnknown(this.exchange?.error ?? cause, { operation: "connection", node: this.node })
-    if (this.exchange !== undefined) {
-      this.exchange.error ??= cause
-      this.settle()
-    }
+    this.closed = fromUnknown(this.running?.error ?? cause, { operation: "connection", node: this.node })
+    this.running?.fail(cause)
+    this.settle()
     this.next()
     this.onClosed?.()
   }
 
-  private cancel(pending: Pending): Effect.Effect<void> {
+  private cancel(exchange: Exchange): Effect.Effect<void> {
     let resumeStopped: (() => void) | undefined
     const stopped = Effect.async<void>((resume) => {
-      if (pending.state === "settled") return resume(Effect.void)
+      if (exchange.state === "settled") return resume(Effect.void)
       resumeStopped = () => resume(Effect.void)
     })
     // A request that overtakes its statement hits an idle backend and is forgotten there, so it is repeated.
@@ -233,12 +249,12 @@ export class WireConnection {
     ).pipe(Effect.timeoutOption(cancelAttemptTimeout))
     return Effect.suspend(() => {
       this.cancelling = true
-      pending.onStopped = () => resumeStopped?.()
-      return Effect.repeat(attempt, { until: () => pending.state === "settled" }).pipe(
+      exchange.onStopped = () => resumeStopped?.()
+      return Effect.repeat(attempt, { until: () => exchange.state === "settled" }).pipe(
         Effect.timeoutOption(cancelDeadline),
         Effect.zipRight(
           Effect.suspend(() =>
-            pending.state === "settled"
+            exchange.state === "settled"
               ? this.fence
               : Effect.sync(() => this.destroy("a cancelled statement did not stop"))
           )
@@ -261,21 +277,16 @@ export class WireConnection {
    */
   private readonly fence: Effect.Effect<void> = Effect.async<void>((resume) => {
     if (this.closed !== undefined) return resume(Effect.void)
-    const pending: Pending = {
-      steps: [],
-      options: { operation: "cancel" },
-      onDone: () => resume(Effect.void),
-      state: "running",
-      onStopped: undefined
-    }
-    this.running = pending
-    this.exchange = new Exchange(this.collector, [], undefined, undefined)
-    this.client.query(this.exchange)
+    this.send(new Exchange([], { operation: "cancel" }, () => resume(Effect.void)))
   }).pipe(
     Effect.timeoutFail({ duration: cancelDeadline, onTimeout: () => "stuck" }),
     Effect.catchAll(() => Effect.sync(() => this.destroy("the server did not answer after a cancellation")))
   )
 }
+
+/** The server ends the session with this message. */
+const isFatal = (error: unknown): boolean =>
+  Predicate.hasProperty(error, "severity") && (error.severity === "FATAL" || error.severity === "PANIC")
 
 /** Open a connection. Interruption and failure leave no socket behind. */
 export const open = (options: WireOptions): Effect.Effect<WireConnection, DatabaseError> =>

@@ -2,7 +2,7 @@
  * The parts of node-postgres that Plinth uses and its published types leave out, each cast once, here.
  */
 import * as Pg from "pg"
-import type { FieldDef, QueryResult } from "pg"
+import type { FieldDef } from "pg"
 import { prepareValue as untypedPrepareValue } from "pg/lib/utils.js"
 
 /** The message writer of a wire connection: what `pg.Connection` really accepts. */
@@ -23,7 +23,6 @@ export interface Writer {
     readonly portal: string
     readonly statement: string
     readonly values: ReadonlyArray<unknown>
-    readonly valueMapper: (value: unknown) => unknown
   }) => void
   readonly describe: (message: { readonly type: "P" | "S"; readonly name: string }) => void
   readonly execute: (message: { readonly portal: string; readonly rows: number }) => void
@@ -32,7 +31,6 @@ export interface Writer {
   readonly sync: () => void
   readonly sendCopyFail: (message: string) => void
   readonly on: {
-    (event: "readyForQuery", listener: (message: { readonly status: TransactionStatus }) => void): void
     (event: "connect" | "sslconnect" | "end", listener: () => void): void
     (event: "error", listener: (error: Error) => void): void
   }
@@ -44,36 +42,30 @@ export interface Writer {
 /** ReadyForQuery's indicator: idle, in a transaction block, in a failed transaction block. */
 export type TransactionStatus = "I" | "T" | "E"
 
-/** What node-postgres calls on the query that a client is executing. */
-export interface Submittable {
-  readonly submit: () => null
-  readonly handleRowDescription: (message: { readonly fields: Array<FieldDef> }) => void
-  readonly handleDataRow: (message: { readonly fields: Array<string | null> }) => void
-  readonly handlePortalSuspended: () => void
-  readonly handleCommandComplete: (message: { readonly text: string }) => void
-  readonly handleEmptyQuery: () => void
-  readonly handleCopyInResponse: () => void
-  readonly handleCopyData: () => void
-  readonly handleReadyForQuery: () => void
-  readonly handleError: (error: Error) => void
+/** The server's messages to a connection that is past its startup. */
+export interface Messages {
+  readonly parseComplete: () => void
+  readonly bindComplete: () => void
+  readonly closeComplete: () => void
+  readonly noData: () => void
+  readonly rowDescription: (message: { readonly fields: Array<FieldDef> }) => void
+  readonly dataRow: (message: { readonly fields: ReadonlyArray<string | null> }) => void
+  readonly commandComplete: (message: { readonly text: string }) => void
+  readonly emptyQuery: () => void
+  readonly portalSuspended: () => void
+  readonly copyInResponse: () => void
+  readonly copyData: () => void
+  readonly errorMessage: (error: Error) => void
+  readonly readyForQuery: (message: { readonly status: TransactionStatus }) => void
 }
 
-/** A result under construction. */
-export interface ResultBuilder extends QueryResult {
-  readonly addFields: (fields: Array<FieldDef>) => void
-  readonly parseRow: (fields: Array<string | null>) => Pg.QueryResultRow
-  readonly addRow: (row: unknown) => void
-  readonly addCommandComplete: (message: { readonly text: string }) => void
+/**
+ * Takes the messages of a connection away from the client that opened it, which keeps what is not listed: notices,
+ * notifications, the end of the socket. Its own queue knows one statement at a time and no transaction.
+ */
+export const onMessages = (connection: Pg.Connection, messages: Messages): void => {
+  for (const [name, listener] of Object.entries(messages)) connection.removeAllListeners(name).on(name, listener)
 }
-
-// `Result`'s methods and the per-client type overrides are missing from its type.
-const UntypedResult = Pg.Result as unknown as new (
-  rowMode: "array" | undefined,
-  types: Pg.CustomTypesConfig | undefined
-) => ResultBuilder
-
-export const makeResult = (rowMode: "array" | undefined, types: Pg.CustomTypesConfig | undefined): ResultBuilder =>
-  new UntypedResult(rowMode, types)
 
 /** A JavaScript value as the text (or bytes) of a parameter. */
 export const prepareValue = untypedPrepareValue
