@@ -114,6 +114,7 @@ describe("Migrator.fromFolder", () => {
         )
       const cases = [
         [{ "first.sql": "" }, "is not the name of a migration"],
+        [{ "0001_a.SQL": "" }, "is not the name of a migration"],
         [{ "0001_a.sql": "", "1_b.sql": "" }, "have the same id"],
         [{ "0001_a.sql": "", "0001_a.ts": "" }, "have the same id"],
         [{ "0001_a.sql": "", "20261122153000_b.sql": "" }, "number migrations in two ways"],

@@ -36,6 +36,6 @@ export const parse = (file: string): FileName | undefined => {
 
 /** Looks as if it wanted to be a migration, and so must not be passed over in silence. */
 export const looksLikeMigration = (file: string): boolean =>
-  !file.startsWith(".") && /\.(sql|ts|js|mts|mjs)$/.test(file) && !/\.d\.m?ts$/.test(file)
+  !file.startsWith(".") && /\.(sql|ts|js|mts|mjs)$/i.test(file) && !/\.d\.m?ts$/i.test(file)
 
 export const styleOf = (id: string): IdStyle => (id.length === timestampDigits ? "timestamp" : "sequence")

@@ -33,7 +33,7 @@ export const read = (
       misused(`The seeds folder ${folder} cannot be read`, "Check --seeds and PLINTH_SEEDS", cause.message)
     )
     return yield* Effect.forEach(
-      names.filter((name) => name.endsWith(".sql")).sort(),
+      names.filter((name) => /\.sql$/i.test(name)).sort(),
       (name) => readSeed(path.join(folder, name)),
       { concurrency: 4 }
     )
