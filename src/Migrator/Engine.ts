@@ -174,7 +174,7 @@ export const makeEngine = (options: EngineOptions): Engine => {
           planMigration(file, file.up, row?.status === "started" ? row.statementsDone : 0)
         ),
         problems: [...picture.problems, ...selected.flatMap(({ file }) => refusals(file.id, file.up))],
-        notes: picture.notes
+        notes: [...picture.notes, ...selected.flatMap(({ file }) => emptyNote(file))]
       }
     })
 
@@ -230,6 +230,10 @@ export const makeEngine = (options: EngineOptions): Engine => {
     )
   }
 }
+
+/** Most likely a template that nobody filled in yet; once applied, filling it in is an edit. */
+const emptyNote = ({ file, up }: MigrationFile): ReadonlyArray<string> =>
+  up._tag === "Script" && up.statements.length === 0 ? [`${file} has no statements`] : []
 
 const ran = ({ file, id, name }: MigrationFile, took: Duration.Duration): Ran => ({ id, name, file, took })
 

@@ -158,6 +158,17 @@ describe("plinth migrate", () => {
     }).pipe(withDatabase)
   )
 
+  it.live("notes a pending migration without a statement, in the plan and when it is applied", () =>
+    Effect.gen(function* () {
+      const { cwd, given, migrate } = yield* project({})
+      yield* plinth(["migrate", "create", "add notes"], { cwd })
+      const note = "migrations/0001_add_notes.sql has no statements"
+      assert.include((yield* plinth(["migrate", "plan"], given)).stdout, note)
+      assert.include((yield* migrate("up")).stderr, note)
+      assert.notInclude((yield* migrate("plan")).stdout, note)
+    }).pipe(withDatabase)
+  )
+
   it.live("says in words that there is no folder, and exits 2", () =>
     Effect.gen(function* () {
       const { migrate } = yield* project({})
