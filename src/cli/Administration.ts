@@ -32,10 +32,6 @@ const Definition = Schema.Struct({
 /** What is carried over to the database that takes its place. */
 export type Definition = typeof Definition.Type
 
-/** The database does not exist (3D000). */
-export const isMissing = (error: { readonly _tag: string }): error is DatabaseError =>
-  error instanceof DatabaseError && error.sqlState === "3D000"
-
 /** Runs an effect in the maintenance database: `postgres`, or `template1` where `postgres` itself is the subject. */
 export const inMaintenance = <A, E, R>(
   effect: Effect.Effect<A, E, R>,

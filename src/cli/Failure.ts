@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Exit from "./Exit.ts"
 import { CommandError, Finished, sentence } from "./Exit.ts"
+import { isMissing } from "./MissingDatabase.ts"
 
 /** A failure, in words. */
 export interface Failure {
@@ -51,7 +52,7 @@ const describe = (error: unknown): Omit<Failure, "trace"> => {
       return {
         error: databaseError._tag,
         reason: databaseError.reason,
-        message: sentence(databaseError.message),
+        message: [sentence(databaseError.message), adviceOf(databaseError)].filter((part) => part !== "").join(" "),
         code: Exit.failed
       }
     }
@@ -59,6 +60,10 @@ const describe = (error: unknown): Omit<Failure, "trace"> => {
       return { error: tag, reason, message: sentence(messageOf(error)), code: codeOf(tag, reason) }
   }
 }
+
+/** What this program can do about it, where the error itself has no advice. */
+const adviceOf = (error: DatabaseErrors.DatabaseError): string =>
+  isMissing(error) ? "Check the URL, or create it: `plinth setup --create-database`" : ""
 
 /** The codes of errors that are not plain failures. */
 export const codeOf = (tag: string, reason: string | undefined): number => {

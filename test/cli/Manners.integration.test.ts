@@ -99,6 +99,17 @@ describe("plinth", () => {
     }).pipe(withDatabase)
   )
 
+  it.live("says what makes a database that does not exist", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      const missing = new URL(Redacted.value(url))
+      missing.pathname = "/no_such_database"
+      const ended = yield* plinth(["migrate", "status"], { env: { DATABASE_URL: missing.href } })
+      assert.strictEqual(ended.code, 1)
+      assert.match(ended.stderr, /^Error: .*"no_such_database" does not exist.* `plinth setup --create-database`\.?\n$/)
+    }).pipe(withDatabase)
+  )
+
   it.live("refuses a value that is not one in a variable, naming the variable", () =>
     Effect.gen(function* () {
       const ended = yield* plinth(["config"], { env: { PLINTH_POOL_MAX: "many" } })

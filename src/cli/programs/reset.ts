@@ -17,6 +17,7 @@ import { isLocal } from "../Locality.ts"
 import * as Mark from "../Mark.ts"
 import * as Migrations from "../Migrations.ts"
 import { narrate } from "../MigrationEvents.ts"
+import { isMissing } from "../MissingDatabase.ts"
 import type { DatabaseOptions } from "../Options.ts"
 import { Output } from "../Output.ts"
 import * as Seeds from "../Seeds.ts"
@@ -167,7 +168,7 @@ const look = (settings: Settings, input: Input) =>
       return yield* Survey.take
     }),
     settings
-  ).pipe(Effect.catchIf(Administration.isMissing, () => Effect.succeed(Survey.empty)))
+  ).pipe(Effect.catchIf(isMissing, () => Effect.succeed(Survey.empty)))
 
 const confirm = (database: string, input: Input) =>
   Effect.gen(function* () {

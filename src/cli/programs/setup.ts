@@ -17,6 +17,7 @@ import { Extended } from "../Extensions.ts"
 import * as Format from "../Format.ts"
 import * as Migrations from "../Migrations.ts"
 import { narrate } from "../MigrationEvents.ts"
+import { isMissing } from "../MissingDatabase.ts"
 import type { DatabaseOptions } from "../Options.ts"
 import { Output } from "../Output.ts"
 import * as PlinthSchema from "../PlinthSchema.ts"
@@ -88,7 +89,7 @@ const ensureDatabase = (settings: DatabaseConfig.Settings, input: Input) => {
       state: "ok",
       detail: `${node}, PostgreSQL ${row.version}, as ${username}`
     })),
-    Effect.catchIf(Administration.isMissing, (missing) =>
+    Effect.catchIf(isMissing, (missing) =>
       Effect.gen(function* () {
         if (!input.createDatabase) {
           return yield* new Exit.CommandError({
