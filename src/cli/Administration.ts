@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { Settings } from "../DatabaseConfig.ts"
-import { DatabaseError } from "../DatabaseError.ts"
+import type { DatabaseError } from "../DatabaseError.ts"
 import type { Clients } from "./Clients.ts"
 import { client } from "./Clients.ts"
 
