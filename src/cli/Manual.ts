@@ -18,7 +18,7 @@ export const manual = (root: CommandSpec): string =>
       "- An option wins over its variable, a variable over the configuration file, that over the default.",
       "- Without a configured database `setup`, `migrate` and `reset` start the embedded PostgreSQL of the project, in `.plinth/`, for as long as the command runs. That never happens when any database variable is set, under `NODE_ENV=production`, or under `CI=true` without `--embedded`. `backup` and `health-check` always need a URL or `--embedded`.",
       "- No colours without a terminal, under `NO_COLOR` or with `--json`.",
-      "- Ctrl-C and SIGTERM end the work cleanly: the transaction is rolled back, locks are released, servers that were started are stopped. After 5 s, or at a second signal, the program ends at once. A reader that goes away (`| head`) is no error.",
+      "- Ctrl-C and SIGTERM end the work cleanly: the transaction is rolled back, locks are released, servers that were started are stopped. After 5 s, or at another signal that comes a second or more after the first, the program ends at once; one that comes sooner is taken for the same, since npm passes the terminal's Ctrl-C on to a program that has it already. A reader that goes away (`| head`) is no error.",
       "- Errors are one paragraph: what, where, why, what to do. `--debug` adds causes and stacks. No secret is ever printed, but for the URLs of `plinth dev`, which are what it is for."
     ].join("\n"),
     "## Exit codes",

@@ -89,6 +89,24 @@ describe("plinth dev", () => {
       assert.isTrue(existsSync(join(cwd, ".plinth")))
     }).pipe(Effect.scoped)
   )
+
+  it.live("stops its cluster after the Ctrl-C of a terminal, which npm passes on 50 ms later", () =>
+    Effect.gen(function* () {
+      const cwd = yield* temporaryDirectory()
+      const running = yield* starting(["dev", "--replicas", "0", "--json"], { cwd })
+      yield* Effect.promise(() => running.printed("ends it"))
+      const [node] = (yield* Schema.decode(Nodes)(running.output().stdout)).nodes
+      // What the last checkpoint has to write, so that the server does not stop within 50 ms.
+      yield* on(node?.url ?? "", "CREATE TABLE t AS SELECT generate_series(1, 1000000) AS id")
+      running.child.kill("SIGINT")
+      yield* Effect.sleep("50 millis")
+      assert.isNotEmpty(serversOn(cwd))
+      running.child.kill("SIGINT")
+      assert.strictEqual((yield* Effect.promise(() => running.ended)).code, 130)
+      assert.deepStrictEqual(serversOn(cwd), [])
+      assert.notInclude(readdirSync(join(cwd, ".plinth")), "lock")
+    }).pipe(Effect.scoped)
+  )
 })
 
 describe("the embedded database of a project", () => {
