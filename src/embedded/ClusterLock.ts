@@ -9,7 +9,8 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import { randomBytes } from "node:crypto"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
+import { makeDirectories } from "../internal/makeDirectories.ts"
 import { EmbeddedPostgresError, fromPlatform } from "./EmbeddedPostgresError.ts"
 import * as ProcessTable from "./ProcessTable.ts"
 
@@ -38,7 +39,7 @@ export const enter = (
 ): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    yield* fs.makeDirectory(usersDirectory(directory), { recursive: true })
+    yield* makeDirectories(fs, { dirname }, usersDirectory(directory))
     yield* fs.writeFileString(entry(directory, identity), "")
   }).pipe(Effect.mapError(fromPlatform("join the cluster's users")))
 

@@ -64,7 +64,7 @@ const adviceByReason: Record<Reason, string> = {
   ControlFailed: "The server's log may say more",
   NoPrimary: "Start or promote a node first",
   NotStreaming: "The server's log says why; rejoin makes a new copy",
-  FileSystem: "Check the permissions and the free space"
+  FileSystem: "Check the path, its permissions and the free space"
 }
 
 /**

@@ -1,12 +1,14 @@
 /**
  * The files of a cluster that a person keeps: the password, the nodes' data, and the mark by which we know it again.
  */
+import type { PlatformError } from "@effect/platform/Error"
 import * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { randomBytes } from "node:crypto"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
+import { makeDirectories } from "../internal/makeDirectories.ts"
 import { EmbeddedPostgresError, fromPlatform } from "./EmbeddedPostgresError.ts"
 import type { Installation } from "./Installation.ts"
 
@@ -20,11 +22,20 @@ const foreign = (directory: string) =>
     path: directory
   })
 
+const unmakeable = (directory: string) => (cause: PlatformError) =>
+  new EmbeddedPostgresError({
+    reason: "FileSystem",
+    operation: "open the cluster",
+    description: `the directory ${directory} cannot be made: ${cause.message}`,
+    path: directory,
+    cause
+  })
+
 /** Makes the directory, or makes sure that it is one of ours. */
 export const prepare = (directory: string): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    yield* fs.makeDirectory(directory, { recursive: true, mode: 0o755 })
+    yield* Effect.mapError(makeDirectories(fs, { dirname }, directory, { mode: 0o755 }), unmakeable(directory))
     if (yield* fs.exists(join(directory, mark))) return
     if ((yield* fs.readDirectory(directory)).length > 0) return yield* foreign(directory)
     yield* fs.writeFileString(join(directory, ".gitignore"), "*\n")
@@ -36,7 +47,7 @@ export const nodes = (directory: string): Effect.Effect<string, EmbeddedPostgres
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = join(directory, "nodes")
-    yield* fs.makeDirectory(path, { recursive: true, mode: 0o755 })
+    yield* makeDirectories(fs, { dirname }, path, { mode: 0o755 })
     return path
   }).pipe(Effect.mapError(fromPlatform("open the cluster")))
 

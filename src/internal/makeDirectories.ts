@@ -6,13 +6,17 @@
  */
 import type { PlatformError } from "@effect/platform/Error"
 import type * as FileSystem from "@effect/platform/FileSystem"
-import type * as Path from "@effect/platform/Path"
 import * as Effect from "effect/Effect"
+
+/** Tells the directory above: the Path service, or Node's module where that may be imported. */
+export interface Above {
+  readonly dirname: (path: string) => string
+}
 
 /** Leaves alone what is there. `mode` is that of the directories that are made. */
 export const makeDirectories = (
   fs: FileSystem.FileSystem,
-  path: Path.Path,
+  path: Above,
   directory: string,
   options: { readonly mode?: number } = {}
 ): Effect.Effect<void, PlatformError> => {

@@ -107,6 +107,18 @@ describe("plinth dev", () => {
       assert.notInclude(readdirSync(join(cwd, ".plinth")), "lock")
     }).pipe(Effect.scoped)
   )
+
+  it.live("says in one paragraph that a directory cannot be made, and does not hang", () =>
+    Effect.gen(function* () {
+      const cwd = yield* temporaryDirectory()
+      const ended = yield* plinth(["dev", "--directory", "/proc/plinth/cluster"], { cwd })
+      assert.match(
+        ended.stderr,
+        /^Error: Open the cluster failed: the directory \/proc\/plinth\/cluster cannot be made: .*\. Check the path.*\n$/
+      )
+      assert.strictEqual(ended.code, 1)
+    }).pipe(Effect.timeout("20 seconds"), Effect.scoped)
+  )
 })
 
 describe("the embedded database of a project", () => {

@@ -65,4 +65,12 @@ describe("the cluster template", () => {
       })
     )
   )
+
+  it.live("is not looked for elsewhere, and nothing hangs, where the chosen cache cannot be made", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Effect.scoped(EmbeddedPostgres.make()))
+      assert.strictEqual(error.reason, "DirectoryUnreachable")
+      assert.include(error.description, "PLINTH_CACHE_DIR=/proc/plinth/cache cannot be made")
+    }).pipe(Effect.withConfigProvider(provider("/proc/plinth/cache")), Effect.timeout("20 seconds"))
+  )
 })
