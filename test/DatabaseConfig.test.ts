@@ -90,6 +90,14 @@ describe("DatabaseConfig", () => {
       })
     )
 
+    it.effect("refuses a statement timeout behind a pooler that would not keep it", () =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(make({ pooler: "pgbouncer", statementTimeout: "5 seconds" }))
+        assert.strictEqual(error.reason, "Conflict")
+        assert.include(error.message, "ALTER ROLE")
+      })
+    )
+
     it.effect("refuses two ports for three hosts", () =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(make({ host: ["a", "b", "c"], port: [1, 2] }))
@@ -291,7 +299,6 @@ describe("DatabaseConfig", () => {
           PLINTH_POOL_ACQUIRE_TIMEOUT: "750 ms",
           PLINTH_STATEMENT_TIMEOUT: "30s",
           PLINTH_ROUTER_MAX_LAG_BYTES: "8 MB",
-          PLINTH_ROUTER_FALLBACK_SHARE: "25 %",
           PLINTH_PREPARE: "off",
           PLINTH_MONITOR_INTERVAL: "1 minute"
         })
@@ -303,7 +310,6 @@ describe("DatabaseConfig", () => {
         assert.deepStrictEqual(settings.pool.statementTimeout, Duration.seconds(30))
         assert.isFalse(settings.pool.prepare)
         assert.strictEqual(settings.router.maxLagBytes, 8 * 1024 * 1024)
-        assert.strictEqual(settings.router.fallbackShare, 0.25)
         assert.deepStrictEqual(settings.monitor.interval, Duration.minutes(1))
       })
     )
@@ -446,7 +452,6 @@ describe("DatabaseConfig", () => {
       [{ maxConnections: 2.5 }, "option maxConnections: 2.5 is not a whole number of 1 or more"],
       [{ acquireTimeout: -1 }, "option acquireTimeout: -1 is negative"],
       [{ connectTimeout: 0 }, "option connectTimeout: 0 is less than 1ms"],
-      [{ fallbackShare: 1.1 }, "option fallbackShare: 1.1 is not a share between 0 and 1"],
       [{ maxLagBytes: -1 }, "option maxLagBytes: -1 is not a size in bytes"],
       [{ host: "" }, "option host: a host name is empty"],
       [{ replicaUrls: ["postgres:///d"] }, "option replicaUrls (from replicaUrls 1): it names no host"]

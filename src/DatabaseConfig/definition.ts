@@ -87,23 +87,6 @@ export const integer = (
   }
 }
 
-/** A share between 0 and 1; text may say `25 %`. */
-export const fraction = (description: Description<number>): Definition<number> => {
-  const fromInput = (input: number): Either.Either<number, string> =>
-    input >= 0 && input <= 1 ? Either.right(input) : Either.left(`${input} is not a share between 0 and 1`)
-  return {
-    ...common(description),
-    fromInput,
-    fromText: (raw) => {
-      const match = /^\s*(\d+(?:\.\d+)?|\.\d+)\s*(%?)\s*$/.exec(raw)
-      return match === null
-        ? Either.left(`${JSON.stringify(raw)} is not a share between 0 and 1, nor a percentage`)
-        : fromInput(Number(match[1]) / (match[2] === "%" ? 100 : 1))
-    },
-    show: String
-  }
-}
-
 /** Units of PostgreSQL's own memory settings: powers of 1024. */
 const unitBytes: Readonly<Record<string, number>> = { b: 1, kb: 2 ** 10, mb: 2 ** 20, gb: 2 ** 30, tb: 2 ** 40 }
 

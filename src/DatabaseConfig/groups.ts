@@ -76,6 +76,17 @@ export const readPool = (read: Reader, options: TableOptions) =>
             `it is ${minConnections.value}, above maxConnections, which is ${maxConnections.value} ` +
             `(from ${maxConnections.source})`
         })
+    ),
+    Effect.filterOrFail(
+      ({ pooler, statementTimeout }) => pooler.value === "none" || statementTimeout.value === undefined,
+      ({ statementTimeout }) =>
+        new DatabaseConfigError({
+          reason: "Conflict",
+          option: "statementTimeout",
+          source: statementTimeout.source,
+          description:
+            "pgbouncer keeps no setting of a session; set it for the role: ALTER ROLE .. SET statement_timeout = .."
+        })
     )
   )
 
@@ -85,9 +96,7 @@ export const readRouter = (read: Reader, options: TableOptions) =>
     level: read("level", table.level, options.level),
     maxStaleness: read("maxStaleness", table.maxStaleness, options.maxStaleness),
     maxLag: read("maxLag", table.maxLag, options.maxLag),
-    maxLagBytes: read("maxLagBytes", table.maxLagBytes, options.maxLagBytes),
-    fallbackShare: read("fallbackShare", table.fallbackShare, options.fallbackShare),
-    waitFor: read("waitFor", table.waitFor, options.waitFor)
+    maxLagBytes: read("maxLagBytes", table.maxLagBytes, options.maxLagBytes)
   })
 
 /** The pool's settings. */
@@ -117,7 +126,5 @@ export const routerOf = (router: Effect.Effect.Success<ReturnType<typeof readRou
   level: router.level.value,
   maxStaleness: router.maxStaleness.value,
   maxLag: router.maxLag.value,
-  maxLagBytes: router.maxLagBytes.value,
-  fallbackShare: router.fallbackShare.value,
-  waitFor: router.waitFor.value
+  maxLagBytes: router.maxLagBytes.value
 })

@@ -78,9 +78,6 @@ export interface RouterSettings {
   readonly maxStaleness: Duration.Duration
   readonly maxLag: Duration.Duration
   readonly maxLagBytes: number
-  /** 0 to 1. */
-  readonly fallbackShare: number
-  readonly waitFor: Duration.Duration
 }
 
 /**

@@ -329,16 +329,6 @@ export const table = {
     // Four WAL segments of 16 MB.
     default: 4 * 16 * 2 ** 20
   }),
-  fallbackShare: define.fraction({
-    doc: "Share of the reads that the primary takes over when no replica can.",
-    variable: "PLINTH_ROUTER_FALLBACK_SHARE",
-    default: 1
-  }),
-  waitFor: define.duration({
-    doc: "How long a read waits for a replica to catch up before it goes to the primary.",
-    variable: "PLINTH_ROUTER_WAIT_FOR",
-    default: Duration.zero
-  }),
   monitorInterval: define.duration({
     doc: "Time between two samples of a node.",
     variable: "PLINTH_MONITOR_INTERVAL",

@@ -19,6 +19,8 @@ export interface OpenOptions {
   /** Prepared statements to keep per connection; 0 sends every statement unnamed. */
   readonly statementLimit: number
   readonly types?: Pg.CustomTypesConfig | undefined
+  /** `statement_timeout` of the session, sent with its startup. @default the server's */
+  readonly statementTimeout?: Duration.Duration | undefined
   /** Overrides the target's. */
   readonly applicationName?: string | undefined
 }
@@ -39,7 +41,10 @@ export const clientConfig = (
     application_name: options.applicationName ?? target.applicationName,
     password: secret,
     options: target.options,
-    types: options.types
+    types: options.types,
+    ...(options.statementTimeout === undefined
+      ? {}
+      : { statement_timeout: Math.ceil(Duration.toMillis(options.statementTimeout)) })
   }))
 
 /** Open a connection to the first host of the target that accepts it and is what the target asks for. */
