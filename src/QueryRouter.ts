@@ -20,9 +20,8 @@ import type { DatabaseError } from "./DatabaseError.ts"
 import { Listener } from "./Listener.ts"
 import { NodeMonitor } from "./NodeMonitor.ts"
 import { makeBackend } from "./QueryRouter/backend.ts"
-import { CurrentSession, Routing } from "./QueryRouter/context.ts"
+import { CurrentSession, Routing, Sessions } from "./QueryRouter/context.ts"
 import type { Level } from "./QueryRouter/context.ts"
-import { Session } from "./QueryRouter/Session.ts"
 import type { StatementClass } from "./SqlClassifier.ts"
 import { Transaction } from "./Transaction.ts"
 
@@ -148,7 +147,7 @@ export const layerTest = (partial: Layer.PartialEffectful<QueryRouter["Type"]>):
  * @category combinators
  */
 export const session = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.suspend(() => Effect.provideService(effect, CurrentSession, Option.some(new Session())))
+  Effect.suspend(() => Effect.provideService(effect, CurrentSession, Option.some(new Sessions())))
 
 /**
  * Sets what reads inside an effect must see: "strong" everything (the primary), "session" whatever the session has

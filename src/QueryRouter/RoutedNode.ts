@@ -2,6 +2,7 @@
  * A node as the router uses it: its pool, its load, and what its connections speak to.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type { ConnectionPool, PooledConnection } from "../ConnectionPool.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
 import type { MonitoredNode, NodeSample } from "../NodeMonitor.ts"
@@ -47,7 +48,7 @@ export class RoutedNode {
 
   /** Expected wait in arbitrary units: what the power of two choices compares. */
   load(now: number): number {
-    return (this.outstanding + 1) * this.latency * Math.exp((this.latencyAt - now) / latencyMemoryMs)
+    return (this.outstanding + 1) * this.remembered(now)
   }
 
   /**
@@ -65,16 +66,25 @@ export class RoutedNode {
       const startedAt = this.now()
       this.outstanding++
       session.started(this.monitored)
-      return Effect.onExit(restore(work), () =>
+      return Effect.onExit(restore(work), (exit) =>
         Effect.sync(() => {
           const endedAt = this.now()
           this.outstanding--
-          this.latency += latencyWeight * (endedAt - startedAt - this.latency)
-          this.latencyAt = endedAt
+          // What was measured long ago is forgotten first, or each trial of a node that was frozen would bring most of
+          // the frozen latency back. A failure says nothing of how long an answer takes.
+          const remembered = this.remembered(endedAt)
+          if (Exit.isSuccess(exit)) {
+            this.latency = remembered + latencyWeight * (endedAt - startedAt - remembered)
+            this.latencyAt = endedAt
+          }
           session.finished(this.monitored, endedAt)
         })
       )
     })
+  }
+
+  private remembered(now: number): number {
+    return this.latency * Math.exp((this.latencyAt - now) / latencyMemoryMs)
   }
 
   eject(): void {
