@@ -9,11 +9,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { PCGRandom } from "effect/Utils"
 import { PoolCore } from "./ConnectionPool/Core.ts"
+import { Lanes } from "./ConnectionPool/Lanes.ts"
 import type { CloseReason, Driver, Slot, Ticket } from "./ConnectionPool/Core.ts"
 import { nodeName } from "./DatabaseConfig.ts"
 import type { ConnectionTarget, PoolSettings } from "./DatabaseConfig.ts"
@@ -75,6 +77,33 @@ export interface PooledConnection {
 }
 
 /**
+ * A connection and the way to give it back.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Lease {
+  readonly connection: PooledConnection
+  readonly release: Effect.Effect<void>
+}
+
+/**
+ * What `Effect.uninterruptibleMask` gives.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/**
+ * Whether a connection may be used, by when and to whom it was opened.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type Accepts = (connection: PooledConnection) => boolean
+
+/**
  * A snapshot of a pool. Counters count from the start of the pool.
  *
  * @since 0.1.0
@@ -86,6 +115,8 @@ export interface PoolStats {
   readonly used: number
   readonly opening: number
   readonly waiting: number
+  /** Of those used, how many are shared by short reads. */
+  readonly lanes: number
   readonly min: number
   readonly max: number
   readonly opened: number
@@ -110,10 +141,22 @@ export class ConnectionPool extends Context.Tag("plinth/ConnectionPool")<
     readonly name: string
     /** Runs statements in one exchange on a connection of the pool's choice. */
     readonly run: PooledConnection["run"]
+    /**
+     * Runs one statement that only reads, as its own transaction. Statements that were measured to be short share a
+     * few connections; interruption does not cancel those, it only stops waiting.
+     */
+    readonly read: (query: Query) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>
+    /** `read` on a connection that is accepted; none when the one at hand was not. */
+    readonly readIf: (
+      accepts: Accepts,
+      query: Query
+    ) => Effect.Effect<Option.Option<ReadonlyArray<Result>>, DatabaseError>
     /** Holds a connection while `f` runs. */
     readonly use: <A, E, R>(
       f: (connection: PooledConnection) => Effect.Effect<A, E, R>
     ) => Effect.Effect<A, E | DatabaseError, R>
+    /** Takes a connection, inside an uninterruptible region of which `restore` is the way out. */
+    readonly lease: (restore: Restore) => Effect.Effect<Lease, DatabaseError>
     /** Holds a connection until the scope closes. */
     readonly reserve: Effect.Effect<PooledConnection, DatabaseError, Scope.Scope>
     readonly stats: Effect.Effect<PoolStats>
@@ -146,6 +189,9 @@ export interface PoolOptions {
   readonly types?: TypeParsers | undefined
 }
 
+/** One connection in this many may become a lane, so that small pools have none and most connections stay free. */
+const connectionsPerLane = 4
+
 /** Prepared statements kept per connection. */
 const statementLimit = 256
 
@@ -169,6 +215,7 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
     let size = { min: settings.min, max: settings.max }
 
     const driver = wireDriver(options)
+    const now = () => monotonicMillis(clock)
     const core = new PoolCore<WireConnection>(
       {
         ...size,
@@ -177,18 +224,34 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
         idleTimeout: Duration.toMillis(settings.idleTimeout),
         maxLifetime: Duration.toMillis(settings.maxLifetime),
         validateAfter: Duration.toMillis(settings.validateAfter),
+        leakAfter: Duration.toMillis(settings.leakAfter),
         connectConcurrency: settings.connectConcurrency
       },
       driver,
       {
         name,
-        now: () => monotonicMillis(clock),
+        now,
         random: () => jitter.number(),
-        fork: (effect) => void fork(effect)
+        fork: (effect) => void fork(effect),
+        onLongHeld: ({ connection }, ms) =>
+          void fork(
+            Effect.logWarning(
+              `a connection of ${name} (backend ${connection.processId}) has been held for ${Math.round(ms / 1000)} s; ` +
+                "if that is not a long transaction, somebody has forgotten to give it back"
+            )
+          )
       }
     )
 
-    yield* Effect.addFinalizer(() => close(core, settings.closeTimeout))
+    const lanes = new Lanes(core, {
+      max: settings.pooler === "none" ? Math.floor(settings.max / connectionsPerLane) : 0,
+      now,
+      fork: (effect) => void fork(effect)
+    })
+    yield* Effect.addFinalizer(() => {
+      lanes.close()
+      return close(core, settings.closeTimeout)
+    })
     // Not by a checkout: how long a statement may wait for a connection says nothing of how long the first may take.
     if (options.lazy !== true) {
       const starting = {
@@ -197,17 +260,38 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
       }
       core.adopt(yield* Effect.retry(driver.open, starting))
     }
-    yield* Effect.sync(() => core.maintain()).pipe(
-      Effect.schedule(Schedule.spaced(maintenanceInterval)),
-      Effect.forkScoped
-    )
+    yield* Effect.sync(() => {
+      core.maintain()
+      lanes.maintain()
+    }).pipe(Effect.schedule(Schedule.spaced(maintenanceInterval)), Effect.forkScoped)
 
     return {
       name,
       run: run(core),
+      read: (query) =>
+        Effect.async((resume) => {
+          const abandon = startRead({ core, lanes, now }, query, undefined, (answer) => {
+            if (answer !== "refused") resume(answer)
+          })
+          return Effect.suspend(abandon)
+        }),
+      readIf: (accepts, query) =>
+        Effect.async((resume) => {
+          const abandon = startRead({ core, lanes, now }, query, accepts, (answer) =>
+            resume(answer === "refused" ? Effect.succeedNone : Exit.map(answer, Option.some))
+          )
+          return Effect.suspend(abandon)
+        }),
+      lease: (restore) => lease(core, restore),
       use: (f) => use(core, f),
       reserve: reserve(core),
-      stats: Effect.sync(() => ({ ...core.size, ...size, ...core.counters, closed: { ...core.counters.closed } })),
+      stats: Effect.sync(() => ({
+        ...core.size,
+        lanes: lanes.size,
+        ...size,
+        ...core.counters,
+        closed: { ...core.counters.closed }
+      })),
       resize: (next) =>
         Effect.sync(() => {
           size = next
@@ -237,7 +321,8 @@ const wireDriver = (options: PoolOptions): Driver<WireConnection> => {
   const { onOpen, settings, target } = options
   const opened = openTarget(target, {
     statementLimit: settings.prepare && settings.pooler === "none" ? statementLimit : 0,
-    types: options.types
+    types: options.types,
+    statementTimeout: settings.statementTimeout
   })
   return {
     open:
@@ -283,79 +368,112 @@ type Core = PoolCore<WireConnection>
 /** How many connections may turn out to have been ended by the server while they were idle, before that is the answer. */
 const idleDeaths = 3
 
-/** One fiber operation for the whole statement: the slot is given back by the wire, whatever became of the fiber. */
+type Answer = Exit.Exit<ReadonlyArray<Result>, DatabaseError>
+
+/**
+ * Runs steps on a connection that is taken for them, without a fiber: the slot is given back by the wire, whatever
+ * became of whoever asked. Returns how to abandon it at any moment from then on.
+ */
+const start = (
+  core: Core,
+  steps: ReadonlyArray<Step>,
+  options: RunOptions,
+  accepts: Accepts | undefined,
+  onDone: (answer: Answer | "refused") => void
+): (() => Effect.Effect<void>) => {
+  let abandon: Effect.Effect<void> = Effect.void
+  const attempt = (deaths: number): void => {
+    const onSlot = (outcome: Slot<WireConnection> | DatabaseError): void => {
+      if (outcome instanceof DatabaseError) return onDone(Exit.fail(outcome))
+      const slot = outcome
+      const { connection } = slot
+      if (accepts !== undefined && !accepts(connection)) {
+        core.release(slot)
+        return onDone("refused")
+      }
+      const send = (retry: boolean): void => {
+        const exchange = connection.unsafeRun(steps, options, (error, results, unbegun) => {
+          if (error !== undefined && retry && isStalePlan(error)) return send(false)
+          core.release(slot)
+          if (error === undefined) return onDone(Exit.succeed(results))
+          // The server had ended the session before it saw the statement.
+          if (unbegun && connection.closed !== undefined && deaths < idleDeaths) return attempt(deaths + 1)
+          onDone(Exit.fail(error))
+        })
+        abandon = connection.abandon(exchange)
+      }
+      send(true)
+    }
+    const ticket: Ticket<WireConnection> = core.checkout(onSlot)
+    if (ticket.state === "waiting") abandon = Effect.sync(() => core.withdraw(ticket))
+  }
+  attempt(0)
+  return () => abandon
+}
+
 const run =
   (core: Core): PooledConnection["run"] =>
   (steps, options = {}) =>
     Effect.async((resume) => {
-      let abandon: Effect.Effect<void> = Effect.void
-      const attempt = (deaths: number): void => {
-        const onSlot = (outcome: Slot<WireConnection> | DatabaseError): void => {
-          if (outcome instanceof DatabaseError) return resume(Effect.fail(outcome))
-          const slot = outcome
-          const { connection } = slot
-          const send = (retry: boolean): void => {
-            const exchange = connection.unsafeRun(steps, options, (error, results, unbegun) => {
-              if (error === undefined) {
-                core.release(slot)
-                return resume(Effect.succeed(results))
-              }
-              if (retry && isStalePlan(error)) return send(false)
-              core.release(slot)
-              // The server had ended the session before it saw the statement.
-              if (unbegun && connection.closed !== undefined && deaths < idleDeaths) return attempt(deaths + 1)
-              resume(Effect.fail(error))
-            })
-            abandon = connection.abandon(exchange)
-          }
-          send(true)
-        }
-        const ticket: Ticket<WireConnection> = core.checkout(onSlot)
-        if (ticket.state === "waiting") abandon = Effect.sync(() => core.withdraw(ticket))
-      }
-      attempt(0)
-      return Effect.suspend(() => abandon)
+      const abandon = start(core, steps, options, undefined, (answer) => {
+        if (answer !== "refused") resume(answer)
+      })
+      return Effect.suspend(abandon)
     })
+
+/** In a lane where that is possible, else on a connection of its own, which shows whether the next one can use a lane. */
+const startRead = (
+  { core, lanes, now }: { readonly core: Core; readonly lanes: Lanes; readonly now: () => number },
+  query: Query,
+  accepts: Accepts | undefined,
+  onDone: (answer: Answer | "refused") => void
+): (() => Effect.Effect<void>) => {
+  let abandon: () => Effect.Effect<void>
+  const alone = () => {
+    let sentAt = 0
+    const accepted: Accepts = (connection) => {
+      sentAt = now()
+      return accepts === undefined || accepts(connection)
+    }
+    abandon = start(core, [query], {}, accepted, (answer) => {
+      if (answer !== "refused" && Exit.isSuccess(answer)) lanes.learn(query.text, now() - sentAt)
+      onDone(answer)
+    })
+  }
+  const leave = lanes.enqueue(query, accepts, (outcome) => (outcome === "elsewhere" ? alone() : onDone(outcome)))
+  if (leave === undefined) alone()
+  else abandon = () => Effect.sync(leave)
+  return () => abandon()
+}
 
 const use = <A, E, R>(
   core: Core,
   f: (connection: PooledConnection) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | DatabaseError, R> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(acquire(core, restore), (slot) =>
-      Effect.onExit(restore(f(slot.connection)), () => Effect.sync(() => core.release(slot)))
+    Effect.flatMap(lease(core, restore), ({ connection, release }) =>
+      Effect.onExit(restore(f(connection)), () => release)
     )
   )
 
 const reserve = (core: Core): Effect.Effect<PooledConnection, DatabaseError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(acquire(core, restore), (slot) =>
+    Effect.flatMap(lease(core, restore), ({ connection, release }) =>
       // `Effect.addFinalizer` would carry the fiber's state along, which costs more than the rest of a checkout.
-      Effect.flatMap(Effect.scope, (scope) =>
-        Effect.as(
-          Scope.addFinalizer(
-            scope,
-            Effect.sync(() => core.release(slot))
-          ),
-          slot.connection
-        )
-      )
+      Effect.flatMap(Effect.scope, (scope) => Effect.as(Scope.addFinalizer(scope, release), connection))
     )
   )
 
-/** Runs in an uninterruptible region; only the waiting is interruptible, and it gives back what came too late. */
-const acquire = (
-  core: Core,
-  restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-): Effect.Effect<Slot<WireConnection>, DatabaseError> =>
+/** Only the waiting is interruptible, and it gives back what came too late. */
+const lease = (core: Core, restore: Restore): Effect.Effect<Lease, DatabaseError> =>
   Effect.suspend(() => {
     let received: Slot<WireConnection> | undefined
     let ticket: Ticket<WireConnection> | undefined
-    const wait = Effect.async<Slot<WireConnection>, DatabaseError>((resume) => {
+    const wait = Effect.async<Lease, DatabaseError>((resume) => {
       ticket = core.checkout((outcome) => {
         if (outcome instanceof DatabaseError) return resume(Effect.fail(outcome))
         received = outcome
-        resume(Effect.succeed(outcome))
+        resume(Effect.succeed({ connection: outcome.connection, release: Effect.sync(() => core.release(outcome)) }))
       })
     })
     return Effect.onExit(restore(wait), (exit) =>

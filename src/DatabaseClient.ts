@@ -13,6 +13,7 @@ import * as ConnectionPool from "./ConnectionPool.ts"
 import { make } from "./DatabaseClient/make.ts"
 import type { ClientOptions } from "./DatabaseClient/make.ts"
 import { Listener } from "./Listener.ts"
+import * as SqlClassifier from "./SqlClassifier.ts"
 import { Transaction } from "./Transaction.ts"
 
 export type {
@@ -40,11 +41,12 @@ export const layer = (
     Effect.gen(function* () {
       const pool = yield* ConnectionPool.ConnectionPool
       const listener = yield* Listener
+      const classifier = SqlClassifier.make(SqlClassifier.builtin)
       const { client, transaction } = yield* make(
         {
           name: pool.name,
-          run: (query) => pool.run([query]),
-          lease: () => pool.reserve,
+          run: (query) => (classifier.classify(query.text).class === "read" ? pool.read(query) : pool.run([query])),
+          lease: (_, restore) => pool.lease(restore),
           capacity: Effect.map(pool.stats, (stats) => stats.max)
         },
         listener,

@@ -298,6 +298,8 @@ export interface MigrationFacts {
   readonly failed: ReadonlyArray<string>
   /** Applied with another text than the file has now. */
   readonly drifted: ReadonlyArray<string>
+  /** Who is migrating at this moment; then what is begun and not finished is under way and has not failed. */
+  readonly running?: string | undefined
 }
 
 /**

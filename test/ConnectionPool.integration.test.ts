@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
@@ -140,6 +141,27 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("a pool", (it) => {
         5,
         Effect.map(pool.stats, ({ closed, idle }) => idle === 3 && closed.lost >= 1)
       )
+    })
+  )
+
+  it.scoped("reports a connection that is held for long, once", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      const messages: Array<string> = []
+      const logger = Logger.make(({ message }) => void messages.push(String(message)))
+      yield* Effect.gen(function* () {
+        const pool = yield* open(url, { leakAfter: "1 second" })
+        const held = yield* pool.reserve
+        yield* withinSeconds(
+          10,
+          Effect.sync(() =>
+            messages.some((message) => message.includes(`(backend ${held.processId}) has been held for`))
+          )
+        )
+        // Through two more looks of the pool.
+        yield* Effect.sleep("2200 millis")
+        assert.strictEqual(messages.filter((message) => message.includes("has been held")).length, 1)
+      }).pipe(Effect.provide(Logger.add(logger)))
     })
   )
 

@@ -5,7 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
-import { RetryPolicy } from "effect-plinth"
+import { HealthMonitor, Migrator, RetryPolicy } from "effect-plinth"
 import { harness, ids, states, withDatabase } from "./support/migrators.ts"
 
 /** Waits until a statement of the work session matches. */
@@ -122,6 +122,34 @@ describe("the migration lock", () => {
         yield* sql`SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
       assert.deepStrictEqual(left, [])
       assert.deepStrictEqual(yield* sql`SELECT to_regclass('a') AS a`, [{ a: null }])
+    }).pipe(withDatabase)
+  )
+})
+
+describe("the health check of the migrations", () => {
+  it.live("calls what a live run is in the middle of no failure, and what it leaves behind one", () =>
+    Effect.gen(function* () {
+      const { migrator, sql } = yield* harness({
+        "0001_a.sql": "CREATE TABLE a (id int); CREATE INDEX CONCURRENTLY a_id ON a (id); SELECT pg_sleep(30);"
+      })
+      const monitor = yield* HealthMonitor.make({
+        nodes: [],
+        migrations: Migrator.facts("test", migrator),
+        background: false
+      })
+      const found = Effect.map(monitor.check({ ids: ["migrations-behind"] }), (report) =>
+        HealthMonitor.worstFirst(report).flatMap(({ findings }) => findings)
+      )
+      const run = yield* Effect.fork(migrator.up())
+      yield* until(sql, sleeping)
+      const [during] = yield* found
+      assert.deepInclude(during, { severity: "warning", subject: "running" })
+      assert.match(during?.evidence ?? "", new RegExp(`^0001 under way: .*:${process.pid} \\(server pid \\d+`))
+      assert.match((yield* migrator.status).notes.join(), /migrates this database at this moment/)
+      yield* Fiber.interrupt(run)
+      assert.deepStrictEqual(states(yield* migrator.status), { "0001": "started" })
+      const [after] = yield* found
+      assert.deepInclude(after, { severity: "critical", subject: "failed" })
     }).pipe(withDatabase)
   )
 })

@@ -13,6 +13,7 @@ import type { ConnectionTarget, RouterSettings } from "../src/DatabaseConfig.ts"
 import { DatabaseError } from "../src/DatabaseError.ts"
 import type { MonitoredNode, NodeSample, NodeStatus } from "../src/NodeMonitor.ts"
 import { chooseForRead } from "../src/QueryRouter/choose.ts"
+import { Sessions } from "../src/QueryRouter/context.ts"
 import type { RoutingOptions } from "../src/QueryRouter/context.ts"
 import { RoutedNode } from "../src/QueryRouter/RoutedNode.ts"
 import { Session } from "../src/QueryRouter/Session.ts"
@@ -263,6 +264,9 @@ const connection = (openedAt: number): PooledConnection => ({
 const pool: ConnectionPool["Type"] = {
   name: "a pool",
   run: () => Effect.succeed([]),
+  read: () => Effect.succeed([]),
+  readIf: () => Effect.succeedNone,
+  lease: () => Effect.succeed({ connection: connection(0), release: Effect.void }),
   use: (f) => f(connection(0)),
   reserve: Effect.succeed(connection(0)),
   stats: Effect.dieMessage("not asked for"),
@@ -275,6 +279,19 @@ const routed = (
   now: () => number = () => 0,
   identities = new WeakMap<PooledConnection, string>()
 ) => new RoutedNode(monitored, pool, identities, now)
+
+describe("the sessions of a fiber", () => {
+  it("keep what was seen of one cluster apart from another", () => {
+    const [here, there] = [{}, {}]
+    const sessions = new Sessions()
+    assert.strictEqual(sessions.of(here), sessions.of(here))
+    assert.notStrictEqual(sessions.of(here), sessions.of(there))
+    const placed = new Session()
+    assert.strictEqual(sessions.with(here, placed).of(here), placed)
+    assert.strictEqual(sessions.with(here, placed).of(there), sessions.of(there))
+    assert.notStrictEqual(sessions.of(here), placed)
+  })
+})
 
 describe("a routed node", () => {
   it("vouches for a connection of the sampled server that was opened before the sample", () => {
@@ -474,9 +491,7 @@ const settings: RouterSettings = {
   level: "session",
   maxStaleness: Duration.seconds(1),
   maxLag: Duration.seconds(10),
-  maxLagBytes: 1_000_000,
-  fallbackShare: 1,
-  waitFor: Duration.zero
+  maxLagBytes: 1_000_000
 }
 
 /** A primary at 200, a replica that is there and one that is at 100. */

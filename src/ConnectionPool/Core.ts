@@ -42,6 +42,7 @@ export interface Limits {
   readonly idleTimeout: number
   readonly maxLifetime: number
   readonly validateAfter: number
+  readonly leakAfter: number
   readonly connectConcurrency: number
 }
 
@@ -52,6 +53,10 @@ export interface Slot<C> {
   state: "idle" | "used" | "repair" | "gone"
   /** When it entered its state. */
   since: number
+  /** A lane: nobody holds it for long, though it is held. */
+  shared: boolean
+  /** It was reported as held for long. */
+  reported: boolean
 }
 
 /** Whoever waits for a slot. Called once, with a slot or with the reason why there is none. */
@@ -68,13 +73,15 @@ export interface Ticket<C> {
 /** Why a connection left the pool. */
 export type CloseReason = "idle" | "lifetime" | "lost" | "invalid" | "busy" | "shrunk" | "closed"
 
-export interface Environment {
+export interface Environment<C> {
   readonly name: string
   /** Monotonic milliseconds. */
   readonly now: () => number
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly fork: (effect: Effect.Effect<void>) => void
+  /** A slot is held for longer than `leakAfter`. */
+  readonly onLongHeld: (slot: Slot<C>, ms: number) => void
 }
 
 /** Backoff between failed attempts to connect, doubled from the first to the last. */
@@ -95,7 +102,7 @@ export class PoolCore<C extends Poolable> {
   }
   private limits: Limits
   private readonly driver: Driver<C>
-  private readonly environment: Environment
+  private readonly environment: Environment<C>
   private readonly idle: Array<Slot<C>> = []
   private readonly slots = new Set<Slot<C>>()
   private head: Ticket<C> | undefined
@@ -109,7 +116,7 @@ export class PoolCore<C extends Poolable> {
   private closing = false
   private onDrained: (() => void) | undefined
 
-  constructor(limits: Limits, driver: Driver<C>, environment: Environment) {
+  constructor(limits: Limits, driver: Driver<C>, environment: Environment<C>) {
     this.limits = limits
     this.driver = driver
     this.environment = environment
@@ -120,8 +127,12 @@ export class PoolCore<C extends Poolable> {
     return { total: this.slots.size, idle, used: this.slots.size - idle, opening: this.opening, waiting: this.waiting }
   }
 
+  get hasIdle(): boolean {
+    return this.idle.length > 0
+  }
+
   get holders(): ReadonlyArray<Slot<C>> {
-    return [...this.slots].filter((slot) => slot.state === "used")
+    return [...this.slots].filter((slot) => slot.state === "used" && !slot.shared)
   }
 
   /** Ask for a slot. `onSlot` may be called before this returns. */
@@ -193,7 +204,12 @@ export class PoolCore<C extends Poolable> {
   maintain(): void {
     const now = this.environment.now()
     for (const slot of this.slots) {
-      if (slot.state === "used") this.driver.dropOverdue(slot.connection)
+      if (slot.state !== "used") continue
+      this.driver.dropOverdue(slot.connection)
+      if (now - slot.since >= this.limits.leakAfter && !slot.shared && !slot.reported) {
+        slot.reported = true
+        this.environment.onLongHeld(slot, now - slot.since)
+      }
     }
     for (const slot of [...this.idle]) {
       if (now >= slot.expiresAt) this.remove(slot, "lifetime")
@@ -238,6 +254,7 @@ export class PoolCore<C extends Poolable> {
     slot.since = now
     if (idleFor < this.limits.validateAfter) {
       slot.state = "used"
+      slot.reported = false
       this.counters.acquired++
       return this.settle(ticket, slot)
     }
@@ -304,7 +321,14 @@ export class PoolCore<C extends Poolable> {
   adopt(connection: C): void {
     const now = this.environment.now()
     const lifetime = this.limits.maxLifetime * (1 - lifetimeJitter * this.environment.random())
-    const slot: Slot<C> = { connection, expiresAt: now + lifetime, state: "used", since: now }
+    const slot: Slot<C> = {
+      connection,
+      expiresAt: now + lifetime,
+      state: "used",
+      since: now,
+      shared: false,
+      reported: false
+    }
     this.failures = 0
     this.openAllowedAt = 0
     this.counters.opened++

@@ -8,13 +8,12 @@
 import type { Connection, Row } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as SqlStatement from "@effect/sql/Statement"
-import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import type * as Fiber from "effect/Fiber"
 import type * as Stream from "effect/Stream"
-import * as Tracer from "effect/Tracer"
+import { isTraced } from "../internal/isTraced.ts"
 
 type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
 
@@ -50,8 +49,6 @@ export const make = (stock: SqlStatement.Constructor, executor: Executor): SqlSt
 
   return Object.assign(sql, stock, { unsafe })
 }
-
-const nativeTracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
 /** Nothing that `stock` would take for a fragment or a helper; what has a `_tag` is left for it to judge. */
 const isParameter = (value: unknown): boolean =>
@@ -153,4 +150,4 @@ class PlannedStatement<A> extends Effectable.Class<ReadonlyArray<A>, SqlError> i
 }
 
 const isObserved = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =>
-  fiber.currentTracer !== nativeTracer || fiber.getFiberRef(SqlStatement.currentTransformer)._tag === "Some"
+  isTraced(fiber) || fiber.getFiberRef(SqlStatement.currentTransformer)._tag === "Some"

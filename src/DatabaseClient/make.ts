@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { DatabaseError, toSqlError } from "../DatabaseError.ts"
 import type { PooledConnection } from "../ConnectionPool.ts"
+import { reserve } from "../internal/SqlBackend.ts"
 import type { SqlBackend } from "../internal/SqlBackend.ts"
 import type { Listener } from "../Listener.ts"
 import { isNotification } from "../Listener.ts"
@@ -71,7 +72,7 @@ export const make = (
     const autocommit = new SqlConnection(
       {
         run: (query) => Effect.mapError(backend.run(query), (error) => inDoubt(error, query.text)),
-        stream: (query) => streamAlone(query, backend.lease({ sql: query.text }), fetch)
+        stream: (query) => streamAlone(query, reserve(backend, { sql: query.text }), fetch)
       },
       owner
     )
@@ -98,7 +99,7 @@ export const make = (
 
     const common = {
       config: {},
-      reserve: Effect.mapBoth(backend.lease({ access: "read write" }), {
+      reserve: Effect.mapBoth(reserve(backend, { access: "read write" }), {
         onFailure: toSqlError,
         onSuccess: (connection): Connection => new SqlConnection(onConnection(connection), owner)
       }),

@@ -5,6 +5,7 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as ProcessIdentity from "../internal/node/ProcessIdentity.ts"
 import { packageVersion } from "../internal/packageVersion.ts"
@@ -29,7 +30,7 @@ import * as Runner from "./Runner.ts"
 import * as Session from "./Session.ts"
 import type { Source } from "./Source.ts"
 import type { Status } from "./Status.ts"
-import { statusOf } from "./Status.ts"
+import { isUnderWay, statusOf } from "./Status.ts"
 import type { Limits, Run } from "./Task.ts"
 
 /**
@@ -225,7 +226,16 @@ export const makeEngine = (options: EngineOptions): Engine => {
     up,
     down,
     status: Effect.withSpan(
-      reading((_, picture) => Effect.succeed(statusOf(picture))),
+      reading((reader, picture) =>
+        Effect.gen(function* () {
+          if (!isUnderWay(picture)) return statusOf(picture, undefined)
+          const holder = yield* Effect.mapError(Lock.holder(reader), (error) =>
+            Failure.ofStep("looking for a run that is under way", error)
+          )
+          // A run that ended between the two looks has left another history.
+          return Option.isSome(holder) ? statusOf(picture, holder.value) : statusOf(yield* look(reader), undefined)
+        })
+      ),
       "Migrator.status"
     )
   }

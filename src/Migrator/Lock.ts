@@ -64,9 +64,10 @@ const Holder = Schema.Struct({
   since: Schema.NullOr(Schema.String)
 })
 
+/** The function under `pg_stat_activity`: the view would wait for a migration that has a shared catalogue locked. */
 const holderQuery = `SELECT l.pid, a.application_name AS application, a.client_addr::text AS address,
   pg_catalog.to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SS TZ') AS since
-FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_get_activity(NULL) a ON a.pid = l.pid
 WHERE ${isOurs}`
 
 const describeHolder = ([holder]: ReadonlyArray<typeof Holder.Type>): string => {
@@ -81,6 +82,12 @@ const describeHolder = ([holder]: ReadonlyArray<typeof Holder.Type>): string => 
   ]
   return `${owner === "" ? "another process" : owner} (${facts.join(", ")})`
 }
+
+/** Who migrates this database at this moment, as any session of it sees it; a standby does not. */
+export const holder = (session: Session.Session): Effect.Effect<Option.Option<string>, SqlError> =>
+  Effect.map(session.read(Holder, holderQuery), (rows) =>
+    rows.length === 0 ? Option.none() : Option.some(describeHolder(rows))
+  )
 
 /** Takes the lock, waiting for it if need be; it is given back when the scope closes. */
 export const acquire = Effect.fnUntraced(function* (

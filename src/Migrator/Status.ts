@@ -31,6 +31,8 @@ export interface StatusEntry {
  */
 export interface Status {
   readonly entries: ReadonlyArray<StatusEntry>
+  /** Who applies or takes back what is under way: the holder of the migration lock. Absent where nobody does. */
+  readonly running: string | undefined
   /** How many a run would apply. */
   readonly pending: number
   /** Why a run would be refused. */
@@ -38,12 +40,20 @@ export interface Status {
   readonly notes: ReadonlyArray<string>
 }
 
-export const statusOf = ({ entries, notes, pending, problems }: Reconciliation): Status => ({
+export const statusOf = (
+  { entries, notes, pending, problems }: Reconciliation,
+  running: string | undefined
+): Status => ({
   entries: entries.map(toEntry),
+  running,
   pending: pending.length,
   problems,
-  notes
+  notes: [...notes, ...(running === undefined ? [] : [`${running} migrates this database at this moment`])]
 })
+
+/** Whether a migration was begun and is not finished, by a run that lives or by one that ended. */
+export const isUnderWay = ({ entries }: Reconciliation): boolean =>
+  entries.some(({ state }) => state === "started" || state === "reverting")
 
 const toEntry = ({ file, id, row, state }: Entry): StatusEntry => {
   const known = row?.status === "reverted" ? undefined : row

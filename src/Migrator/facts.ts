@@ -20,13 +20,14 @@ export const facts = (
 ): Source<MigrationFacts> => ({
   name,
   read: migrator.status.pipe(
-    Effect.map(({ entries }) => {
+    Effect.map(({ entries, running }) => {
       const idsIn = (...states: ReadonlyArray<State>) =>
         entries.filter(({ state }) => states.includes(state)).map(({ id }) => id)
       return {
         pending: idsIn("pending", "out-of-order"),
         failed: idsIn("started", "reverting"),
-        drifted: idsIn("edited", "renamed", "missing")
+        drifted: idsIn("edited", "renamed", "missing"),
+        running
       }
     }),
     Effect.mapError(unseen)

@@ -6,17 +6,16 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
 import * as FiberSet from "effect/FiberSet"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { PCGRandom } from "effect/Utils"
 import * as ConnectionPool from "../ConnectionPool.ts"
-import type { PooledConnection } from "../ConnectionPool.ts"
+import type { Lease, PooledConnection, Restore } from "../ConnectionPool.ts"
 import * as Client from "../DatabaseClient/make.ts"
 import * as DatabaseErrors from "../DatabaseError.ts"
 import { DatabaseError } from "../DatabaseError.ts"
@@ -30,7 +29,7 @@ import type { Options, QueryRouter } from "../QueryRouter.ts"
 import * as SqlClassifier from "../SqlClassifier.ts"
 import { chooseForRead } from "./choose.ts"
 import type { Choice, Chooser } from "./choose.ts"
-import { CurrentSession, Routing } from "./context.ts"
+import { CurrentSession, Routing, Sessions } from "./context.ts"
 import { identify, RoutedNode, TrackedConnection } from "./RoutedNode.ts"
 import { Session } from "./Session.ts"
 import * as Token from "./token.ts"
@@ -88,6 +87,7 @@ export const makeBackend = (
     const [configured] = nodes
     if (configured === undefined) return yield* Effect.dieMessage("a router needs at least one node")
 
+    const router = {}
     const root = new Session()
     const positions = new Positions()
     const chooser: Chooser = { nodes, positions, settings: options.router, random: () => jitter.number() }
@@ -116,7 +116,10 @@ export const makeBackend = (
     }
 
     const callerOf = (context: Context.Context<never>): Caller => ({
-      session: Option.getOrElse(Context.get(context, CurrentSession), () => root),
+      session: Option.match(Context.get(context, CurrentSession), {
+        onNone: () => root,
+        onSome: (sessions) => sessions.of(router)
+      }),
       routing: Context.get(context, Routing)
     })
 
@@ -125,7 +128,7 @@ export const makeBackend = (
       {
         name: configured.name,
         run: (query) => Effect.flatMap(primary(), ({ pool }) => pool.run([query])),
-        lease: () => Effect.flatMap(primary(), ({ pool }) => pool.reserve),
+        lease: (_, restore) => Effect.flatMap(primary(), ({ pool }) => pool.lease(restore)),
         capacity: Effect.succeed(options.pool.max)
       },
       listener,
@@ -167,8 +170,8 @@ export const makeBackend = (
       return classification
     }
 
-    const onNode = (node: RoutedNode, session: Session, query: Query) =>
-      alone ? node.pool.run([query]) : node.track(session, node.pool.run([query]))
+    const onNode = (node: RoutedNode, session: Session, work: Effect.Effect<ReadonlyArray<Result>, DatabaseError>) =>
+      alone ? work : node.track(session, work)
 
     /** Some when a node has just shown to be a primary, none when that takes too long. */
     const reprobe = Effect.suspend(() => {
@@ -205,7 +208,7 @@ export const makeBackend = (
     ): Effect.Effect<ReadonlyArray<Result>, DatabaseError> =>
       Effect.flatMap(answering, (node) => {
         count(node, reason)
-        const run = onNode(node, session, query)
+        const run = onNode(node, session, node.pool.run([query]))
         if (alone) return run
         return Effect.onExit(run, (exit) => {
           if (Exit.isSuccess(exit) && changesSchema.test(query.text)) fork(refresh)
@@ -225,7 +228,7 @@ export const makeBackend = (
         if (choice.node === node) {
           return Effect.flatMap(answering, (answers) => {
             count(answers, choice.reason)
-            return onNode(answers, caller.session, query)
+            return onNode(answers, caller.session, answers.pool.read(query))
           })
         }
         return Effect.catchAll(onReplica(choice, query, caller), (error) => {
@@ -246,18 +249,19 @@ export const makeBackend = (
       const { node, vouchedBy } = choice
       if (vouchedBy === undefined) {
         count(node, choice.reason)
-        return onNode(node, caller.session, query)
+        return onNode(node, caller.session, node.pool.read(query))
       }
       // Counted as seen before there is a connection, so that what the session reads meanwhile goes to the same node.
-      const vouched = node.pool.use((connection) => {
-        if (!node.vouchesFor(connection, vouchedBy)) return Effect.succeed(undefined)
-        count(node, choice.reason)
-        return connection.run([query])
-      })
-      return Effect.flatMap(node.track(caller.session, vouched), (results) =>
-        results === undefined
-          ? write(query, caller.session, "the replica's connection is newer than its sample")
-          : Effect.succeed(results)
+      const vouched = node.pool.readIf((connection) => node.vouchesFor(connection, vouchedBy), query)
+      return Effect.flatMap(
+        node.track(caller.session, vouched),
+        Option.match({
+          onNone: () => write(query, caller.session, "the replica's connection is newer than its sample"),
+          onSome: (results) => {
+            count(node, choice.reason)
+            return Effect.succeed(results)
+          }
+        })
       )
     }
 
@@ -266,57 +270,51 @@ export const makeBackend = (
         const { class: kind, reason } = classify(query.text)
         if (kind === "session") return Effect.fail(sessionStatement(reason, configured.name))
         const caller = callerOf(context)
-        if (alone) return configured.pool.run([query])
+        if (alone) return kind === "read" ? configured.pool.read(query) : configured.pool.run([query])
         return kind === "read" ? read(query, caller) : write(query, caller.session, `${kind}: ${reason}`)
       })
 
-    const hold = (node: RoutedNode, session: Session): Effect.Effect<PooledConnection, DatabaseError, Scope.Scope> =>
-      Effect.map(node.pool.reserve, (connection) =>
-        alone
-          ? connection
-          : new TrackedConnection(connection, node, session, () => {
-              fork(monitor.wake)
-            })
-      )
+    /** What runs on the connection is the session's, and a write wakes the monitor. */
+    const hold = (node: RoutedNode, session: Session, lease: Lease, onDone: () => void): Lease =>
+      alone ? lease : { ...lease, connection: new TrackedConnection(lease.connection, node, session, onDone) }
 
     /** A connection of the chosen replica, if the node's sample holds for it. */
-    const holdVouched = (choice: Choice, session: Session) =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.gen(function* () {
-          const parent = yield* Effect.scope
-          const scope = yield* Scope.fork(parent, ExecutionStrategy.sequential)
-          const connection = yield* restore(Scope.extend(choice.node.pool.reserve, scope))
-          const { vouchedBy } = choice
-          if (vouchedBy === undefined || choice.node.vouchesFor(connection, vouchedBy)) {
-            count(choice.node, choice.reason)
-            return new TrackedConnection(connection, choice.node, session, () => {})
-          }
-          yield* Scope.close(scope, Exit.void)
-          return undefined
-        })
-      )
+    const leaseVouched = ({ node, reason, vouchedBy }: Choice, session: Session, restore: Restore) =>
+      Effect.flatMap(node.pool.lease(restore), (lease) => {
+        if (vouchedBy !== undefined && !node.vouchesFor(lease.connection, vouchedBy)) {
+          return Effect.as(lease.release, undefined)
+        }
+        count(node, reason)
+        return Effect.succeed(hold(node, session, lease, () => {}))
+      })
 
     const isReadIntent = (intent: Intent): boolean =>
       "sql" in intent ? classify(intent.sql).class === "read" : intent.access === "read only"
 
-    const lease: SqlBackend["lease"] = (intent) =>
+    const lease: SqlBackend["lease"] = (intent, restore) =>
       Effect.contextWithEffect((context: Context.Context<never>) => {
         const caller = callerOf(context)
         return Effect.flatMap(primary(), (node) => {
           const choice = isReadIntent(intent)
             ? chooseForRead(chooser, { ...caller, primary: node, now: now() })
             : { node, reason: "a transaction that may write", vouchedBy: undefined }
-          const onPrimary = Effect.flatMap(answering, (answers) => hold(answers, caller.session))
+          const onPrimary = Effect.flatMap(restore(answering), (answers) =>
+            Effect.map(answers.pool.lease(restore), (held) =>
+              hold(answers, caller.session, held, () => {
+                fork(monitor.wake)
+              })
+            )
+          )
           if (choice.node === node) {
             count(node, choice.reason)
             return onPrimary
           }
-          return holdVouched(choice, caller.session).pipe(
+          return leaseVouched(choice, caller.session, restore).pipe(
             Effect.catchAll((error) => {
               if (error.isConnectionFailure) choice.node.eject()
               return Effect.succeed(undefined)
             }),
-            Effect.flatMap((connection) => (connection === undefined ? onPrimary : Effect.succeed(connection)))
+            Effect.flatMap((held) => (held === undefined ? onPrimary : Effect.succeed(held)))
           )
         })
       })
@@ -339,7 +337,7 @@ export const makeBackend = (
     })
 
     const withToken: QueryRouter["Type"]["withToken"] = (effect, text) =>
-      Effect.suspend(() => {
+      Effect.flatMap(CurrentSession, (enclosing) => {
         const session = new Session()
         const current = Either.getOrElse(primary(), () => configured)
         const { sample } = current
@@ -352,7 +350,11 @@ export const makeBackend = (
           floor.lsn <= sample.lsn
         if (placed) session.floor = floor
         else session.sawAsOf(current.monitored, now())
-        return Effect.provideService(effect, CurrentSession, Option.some(session))
+        return Effect.provideService(
+          effect,
+          CurrentSession,
+          Option.some(Option.getOrElse(enclosing, () => new Sessions()).with(router, session))
+        )
       })
 
     const explain: QueryRouter["Type"]["explain"] = (sql) =>
@@ -384,7 +386,8 @@ export const makeBackend = (
 /** 25006, or one of the many ways in which a standby says that something is not possible during recovery. */
 const refusedByStandby = (error: DatabaseError): boolean =>
   error.reason === "ReadOnly" ||
-  ((error.sqlState === "0A000" || error.sqlState === "55000") && /recovery|standby/i.test(error.description))
+  // 0A000, 55000, and XX000 for what nobody thought of: "cannot make new WAL entries during recovery".
+  (["0A000", "55000", "XX000"].includes(error.sqlState ?? "") && /recovery|standby/i.test(error.description))
 
 const noPrimary = (node: string, cause: DatabaseError): DatabaseError =>
   new DatabaseError({

@@ -9,9 +9,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import * as Scope from "effect/Scope"
+import type { Restore } from "../ConnectionPool.ts"
 import * as DatabaseErrors from "../DatabaseError.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
+import { isTraced } from "../internal/isTraced.ts"
 import type { SqlBackend } from "../internal/SqlBackend.ts"
 import type { Transaction, TransactionInfo, TransactionOptions } from "../Transaction.ts"
 import { beginSteps } from "./begin.ts"
@@ -45,8 +46,6 @@ export interface RunnerOptions {
   /** The connection of this client among one and those that enclose it. */
   readonly own: (connection: Connection) => Connection | undefined
 }
-
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /** A COMMIT without an answer for this long, in milliseconds, is in doubt. */
 const commitTimeout = 30_000
@@ -146,51 +145,43 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
             duration: timeout,
             onTimeout: () => onError(failure("TransactionTimeout", "transaction", "its deadline passed"))
           })
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Scope.make(), (scope) => {
-        let hooks: ReadonlyArray<Effect.Effect<void>> = []
-        const end = (level: Level, exit: Exit.Exit<A, E | E2>): Effect.Effect<A, E | E2> => {
-          const { session } = level
-          const ended = (kind: Hook) => {
-            hooks = [...session.undone, ...level.hooks[kind]]
-          }
-          session.ended = true
-          ended(Exit.isSuccess(exit) ? "afterCommit" : "afterRollback")
-          if (Exit.isFailure(exit)) return Effect.zipRight(rollback(session), exit)
-          if (!session.begun) return exit
-          return Effect.matchEffect(commit(session, info.access), {
-            onSuccess: () => exit,
-            onFailure: (error) => {
-              ended(error.reason === "CommitInDoubt" ? "onInDoubt" : "afterRollback")
-              return Effect.zipRight(rollback(session), Effect.fail(onError(error)))
-            }
-          })
+    let hooks: ReadonlyArray<Effect.Effect<void>> = []
+    const end = (level: Level, exit: Exit.Exit<A, E | E2>): Effect.Effect<A, E | E2> => {
+      const { session } = level
+      const ended = (kind: Hook) => {
+        hooks = [...session.undone, ...level.hooks[kind]]
+      }
+      session.ended = true
+      ended(Exit.isSuccess(exit) ? "afterCommit" : "afterRollback")
+      if (Exit.isFailure(exit)) return Effect.zipRight(rollback(session), exit)
+      if (!session.begun) return exit
+      return Effect.matchEffect(commit(session, info.access), {
+        onSuccess: () => exit,
+        onFailure: (error) => {
+          ended(error.reason === "CommitInDoubt" ? "onInDoubt" : "afterRollback")
+          return Effect.zipRight(rollback(session), Effect.fail(onError(error)))
         }
-        return restore(Effect.mapError(Scope.extend(backend.lease({ access: info.access }), scope), onError)).pipe(
-          Effect.flatMap((connection) => {
-            const level = new Level(new Session(connection, beginSteps(options)), 0)
-            return Effect.flatMap(Effect.exit(restore(within(body, level, info))), (exit) => end(level, exit))
-          }),
-          // The hooks run when the connection is back in its pool.
-          Effect.onExit((exit) =>
+      })
+    }
+    const transaction = Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Effect.mapError(backend.lease({ access: info.access }, restore), onError), (lease) => {
+        const level = new Level(new Session(lease.connection, beginSteps(options)), 0)
+        return Effect.flatMap(Effect.exit(restore(within(body, level, info))), (exit) =>
+          Effect.onExit(end(level, exit), () =>
+            // The hooks run when the connection is back in its pool.
             Effect.zipRight(
-              Scope.close(scope, exit),
+              lease.release,
               Effect.suspend(() => Effect.all(hooks, { discard: true }))
             )
           )
         )
       })
-    ).pipe(
-      Effect.withSpan("sql.transaction", {
-        kind: "client",
-        captureStackTrace: false,
-        attributes: {
-          "db.system.name": "postgresql",
-          "plinth.transaction.attempt": number,
-          ...(options.label === undefined ? {} : { "plinth.transaction.label": options.label })
-        }
-      })
     )
+    return withSpan(transaction, () => ({
+      "db.system.name": "postgresql",
+      "plinth.transaction.attempt": number,
+      ...(options.label === undefined ? {} : { "plinth.transaction.label": options.label })
+    }))
   }
 
   const outermost = <A, E, R, E2>(
@@ -324,3 +315,18 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     }
   }
 }
+
+/** Only where a tracer is installed: the one that Effect brings along keeps nothing, and costs as much as the pool. */
+const withSpan = <A, E, R>(
+  transaction: Effect.Effect<A, E, R>,
+  attributes: () => Record<string, unknown>
+): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime((fiber) =>
+    isTraced(fiber)
+      ? Effect.withSpan(transaction, "sql.transaction", {
+          kind: "client",
+          captureStackTrace: false,
+          attributes: attributes()
+        })
+      : transaction
+  )

@@ -1,9 +1,9 @@
 /**
  * What a client runs its statements on: one pool, or a router over several.
  */
-import type * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
-import type { PooledConnection } from "../ConnectionPool.ts"
+import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
+import type { Lease, PooledConnection, Restore } from "../ConnectionPool.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
 import type { Query } from "./pg/Exchange.ts"
 import type { Result } from "./pg/Result.ts"
@@ -16,8 +16,19 @@ export interface SqlBackend {
   readonly name: string
   /** Runs one statement outside of any transaction. Several results where the text holds several statements. */
   readonly run: (query: Query) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>
-  /** Holds a connection until the scope closes. */
-  readonly lease: (intent: Intent) => Effect.Effect<PooledConnection, DatabaseError, Scope.Scope>
+  /** Takes a connection, inside an uninterruptible region of which `restore` is the way out. */
+  readonly lease: (intent: Intent, restore: Restore) => Effect.Effect<Lease, DatabaseError>
   /** How many connections the node for `read write` can give at most. */
   readonly capacity: Effect.Effect<number>
 }
+
+/** Holds a connection until the scope closes. */
+export const reserve = (
+  backend: SqlBackend,
+  intent: Intent
+): Effect.Effect<PooledConnection, DatabaseError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(backend.lease(intent, restore), ({ connection, release }) =>
+      Effect.flatMap(Effect.scope, (scope) => Effect.as(Scope.addFinalizer(scope, release), connection))
+    )
+  )

@@ -86,12 +86,12 @@ export const layer = (
           return found.answer instanceof DatabaseError ? Effect.fail(found.answer) : Effect.succeed(found.answer ?? [])
         })
 
-      const lease = Effect.sync(() => new ScriptedConnection(answer))
+      const connect = Effect.sync(() => new ScriptedConnection(answer))
       const { client, transaction } = yield* makeClient(
         {
           name: "script",
-          run: (query) => Effect.flatMap(lease, (connection) => connection.run([query])),
-          lease: () => lease,
+          run: (query) => Effect.flatMap(connect, (connection) => connection.run([query])),
+          lease: () => Effect.map(connect, (connection) => ({ connection, release: Effect.void })),
           capacity: Effect.succeed(Number.POSITIVE_INFINITY)
         },
         { listen: () => Stream.never },

@@ -38,6 +38,7 @@ const limits: Limits = {
   idleTimeout: 5_000,
   maxLifetime: 20_000,
   validateAfter: 500,
+  leakAfter: 30_000,
   connectConcurrency: 2
 }
 
@@ -85,7 +86,13 @@ const simulate = (options: Partial<Limits> = {}, fails: () => boolean = () => fa
           connection.die()
         }
       },
-      { name: "fake", now: () => monotonicMillis(clock), random: () => 0.5, fork: (effect) => void fork(effect) }
+      {
+        name: "fake",
+        now: () => monotonicMillis(clock),
+        random: () => 0.5,
+        fork: (effect) => void fork(effect),
+        onLongHeld: () => {}
+      }
     )
     return { core, connections }
   })

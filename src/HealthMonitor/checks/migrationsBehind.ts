@@ -9,7 +9,8 @@ import type { ClusterCheck, MigrationFacts, Source } from "../../HealthCheck.ts"
 const Row = Schema.Struct({
   pending: Schema.Array(Schema.String),
   failed: Schema.Array(Schema.String),
-  drifted: Schema.Array(Schema.String)
+  drifted: Schema.Array(Schema.String),
+  running: Schema.optional(Schema.String)
 })
 
 const listed = (names: ReadonlyArray<string>): string =>
@@ -24,21 +25,29 @@ export const migrationsBehind = (source: Source<MigrationFacts>): ClusterCheck =
     title: "All migrations are applied",
     category: "plinth",
     tier: "fast",
-    doc: "Migrations that this program knows and the database has not seen, that stopped half-way, or whose text has changed since they were applied.",
+    doc: "Migrations that this program knows and the database has not seen, that stopped half-way, or whose text has changed since they were applied. What a live run is in the middle of is a warning that names the run.",
     row: Row,
     thresholds: {},
     read: () => Effect.map(source.read, (facts) => [facts]),
     evaluate: (rows) =>
-      rows.flatMap(({ drifted, failed, pending }) => [
+      rows.flatMap(({ drifted, failed, pending, running }) => [
         ...(failed.length === 0
           ? []
           : [
-              finding({
-                severity: "critical",
-                subject: "failed",
-                evidence: `${failed.length} begun and not finished: ${listed(failed)}`,
-                remediation: "plinth migrate status, then plinth migrate repair"
-              })
+              running === undefined
+                ? finding({
+                    severity: "critical",
+                    subject: "failed",
+                    evidence: `${failed.length} begun and not finished: ${listed(failed)}`,
+                    remediation:
+                      "plinth migrate status, then plinth migrate up, which goes on where the last run stopped"
+                  })
+                : finding({
+                    severity: "warning",
+                    subject: "running",
+                    evidence: `${listed(failed)} under way: ${running} is migrating`,
+                    remediation: "wait for the run to end; plinth migrate status says how far it is"
+                  })
             ]),
         ...(pending.length === 0
           ? []

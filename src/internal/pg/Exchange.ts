@@ -83,6 +83,10 @@ export class Exchange {
     this.onDone = onDone
   }
 
+  get isSimple(): boolean {
+    return isSimple(this.steps)
+  }
+
   /** Serialises all messages. A value that cannot be serialised fails the exchange, and what is behind it is not sent. */
   send(writer: Writer, cache: StatementCache | undefined): void {
     this.state = "sent"

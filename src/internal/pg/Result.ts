@@ -35,7 +35,8 @@ export class RowShape {
       const name = names[i]
       const value = values[i]
       const parse = parsers[i]
-      if (name !== undefined && parse !== undefined) row[name] = value === null || value === undefined ? null : parse(value)
+      if (name !== undefined && parse !== undefined)
+        row[name] = value === null || value === undefined ? null : parse(value)
     }
     return row
   }

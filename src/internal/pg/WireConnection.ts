@@ -42,14 +42,18 @@ export class WireConnection {
   closed: DatabaseError | undefined
   onClosed: (() => void) | undefined
   onNotification: ((notification: Pg.Notification) => void) | undefined
+  /** Exchanges that may be under way at a time. More than one only where none of them is ever cancelled. */
+  depth = 1
   private readonly client: Pg.Client
   private readonly options: WireOptions
   private readonly writer: Writer
   private readonly collector: Collector
   private readonly statements: StatementCache | undefined
   private readonly queue: Array<Exchange> = []
-  private running: Exchange | undefined
+  /** What the server works on, in the order in which it will answer. */
+  private readonly sent: Array<Exchange> = []
   private sentAt = 0
+  private flushing = false
   private cancelling = false
   private afterCancel: (() => void) | undefined
 
@@ -85,6 +89,8 @@ export class WireConnection {
       portalSuspended: () => this.running?.complete("", true, types),
       copyInResponse: () => {
         this.collector.sendCopyFail("COPY FROM STDIN needs a stream of data")
+        // The Sync behind the statement was taken for part of the copy.
+        if (this.running?.isSimple === false) this.collector.sync()
         this.flush()
       },
       copyData: () => this.running?.fail(new Error("COPY TO STDOUT needs a consumer of its data")),
@@ -100,13 +106,18 @@ export class WireConnection {
     })
   }
 
+  /** The exchange that the server answers now. */
+  private get running(): Exchange | undefined {
+    return this.sent[0]
+  }
+
   get node(): string {
     return this.options.node
   }
 
   /** Nothing is running or waiting on this connection. */
   get idle(): boolean {
-    return this.running === undefined && this.queue.length === 0 && !this.cancelling
+    return this.sent.length === 0 && this.queue.length === 0 && !this.cancelling
   }
 
   /** Drop the connection when what runs has waited longer for its answer than it said. */
@@ -121,7 +132,7 @@ export class WireConnection {
   unsafeRun(steps: ReadonlyArray<Step>, options: RunOptions, onDone: Done): Exchange {
     const exchange = new Exchange(steps, options, onDone)
     this.queue.push(exchange)
-    if (this.running === undefined) this.next()
+    if (this.sent.length < this.depth) this.next()
     return exchange
   }
 
@@ -171,7 +182,7 @@ export class WireConnection {
   }
 
   private next(): void {
-    while (this.running === undefined && !this.cancelling) {
+    while (this.sent.length < this.depth && !this.cancelling) {
       const exchange = this.queue.shift()
       if (exchange === undefined) return
       const refusal = this.refuse(exchange)
@@ -181,14 +192,25 @@ export class WireConnection {
   }
 
   private send(exchange: Exchange): void {
-    this.running = exchange
+    this.sent.push(exchange)
     if (exchange.options.replyWithin !== undefined) this.sentAt = this.options.now()
     exchange.send(this.collector, this.statements)
-    this.flush()
+    if (this.depth === 1) this.flush()
+    else this.flushSoon()
   }
 
   private flush(): void {
     this.writer.stream.write(this.collector.take())
+  }
+
+  /** All fibers that the same answer woke have asked for their next statement by then: it leaves in one write. */
+  private flushSoon(): void {
+    if (this.flushing) return
+    this.flushing = true
+    queueMicrotask(() => {
+      this.flushing = false
+      this.flush()
+    })
   }
 
   private refuse(exchange: Exchange): DatabaseError | undefined {
@@ -205,9 +227,8 @@ export class WireConnection {
   }
 
   private settle(): void {
-    const { running } = this
+    const running = this.sent.shift()
     if (running === undefined) return
-    this.running = undefined
     running.end()
     const { error } = running
     this.finish(
@@ -230,8 +251,10 @@ export class WireConnection {
   private die(cause: Error): void {
     if (this.closed !== undefined) return
     this.closed = fromUnknown(this.running?.error ?? cause, { operation: "connection", node: this.node })
-    this.running?.fail(cause)
-    this.settle()
+    while (this.running !== undefined) {
+      this.running.fail(cause)
+      this.settle()
+    }
     this.next()
     this.onClosed?.()
   }

@@ -1,0 +1,272 @@
+/**
+ * Lanes: few connections on which short reads of many fibers follow one another.
+ *
+ * Most of what a small statement costs is its socket write, and statements that share a connection share the write. What
+ * makes it safe: each statement ends with its own Sync, so it is its own transaction and its failure touches no other;
+ * only reads enter, and the session is read only, since writes behind one another could wait for locks in a circle that
+ * PostgreSQL cannot see; only statements that were measured to be short enter, and no more than are soon done; nothing
+ * is ever cancelled here, an interrupted fiber just does not wait any more; whatever goes wrong with a lane, its reads
+ * run again on a connection of their own.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { BoundedCache } from "../internal/BoundedCache.ts"
+import { DatabaseError } from "../DatabaseError.ts"
+import type { Query } from "../internal/pg/Exchange.ts"
+import type { Result } from "../internal/pg/Result.ts"
+import type { WireConnection } from "../internal/pg/WireConnection.ts"
+import type { PoolCore, Slot } from "./Core.ts"
+
+export interface LanesOptions {
+  /** Lanes at most. They count in the pool's `max`. */
+  readonly max: number
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  readonly fork: (effect: Effect.Effect<void>) => void
+}
+
+/** A statement enters when it is expected to take no longer than this, in milliseconds. */
+const longestEntrantMs = 4
+
+/** What waits in a lane together is expected to take no longer than this. */
+const budgetMs = 5
+
+/** Statements in one lane at most. */
+const maxDepth = 256
+
+/** A lane that answered nothing for so long gets no more. */
+const lateMs = 10
+
+/** And what waits behind its head is run elsewhere. */
+const hedgeMs = 20
+
+/** The server ends a statement that keeps a lane this long; it runs again on a connection of its own. */
+const laneLimitMs = 1_000
+
+/** Weight of the newest measurement in the expectation: the last five or so matter. */
+const weight = 0.2
+
+/** What a text is expected to take. */
+interface Expectation {
+  ms: number
+  /** It was refused in a lane, so it is no read, whatever it looks like. */
+  banned: boolean
+}
+
+interface Passenger {
+  readonly query: Query
+  readonly expectation: Expectation
+  readonly cost: number
+  /** Told once of a result, or that it has to run elsewhere. */
+  readonly onDone: LaneDone
+  /** The answer is of no interest any more. */
+  gone: boolean
+}
+
+/** Called once; with "elsewhere" when the statement has to run again on a connection of its own. */
+export type LaneDone = (outcome: Exit.Exit<ReadonlyArray<Result>, DatabaseError> | "elsewhere") => void
+
+interface Lane {
+  readonly slot: Slot<WireConnection>
+  readonly passengers: Array<Passenger>
+  /** What those under way are expected to take, in milliseconds. */
+  load: number
+  /** When it last answered, or was empty. */
+  progressAt: number
+  /** `progressAt` when it was last looked at. */
+  seenAt: number
+  /** The most passengers since it was last looked at. */
+  peak: number
+}
+
+const enter = [
+  { text: "SELECT pg_catalog.set_config('default_transaction_read_only', 'on', false)", params: [], prepare: false },
+  { text: `SELECT pg_catalog.set_config('statement_timeout', '${laneLimitMs}', false)`, params: [], prepare: false }
+]
+const leave = [
+  { text: "RESET default_transaction_read_only", params: [], prepare: false },
+  { text: "RESET statement_timeout", params: [], prepare: false }
+]
+
+export class Lanes {
+  private readonly core: PoolCore<WireConnection>
+  private readonly options: LanesOptions
+  private readonly lanes: Array<Lane> = []
+  private readonly expectations = new BoundedCache<Expectation>(1_000)
+  private opening = false
+  private watching = false
+  private closing = false
+
+  constructor(core: PoolCore<WireConnection>, options: LanesOptions) {
+    this.core = core
+    this.options = options
+  }
+
+  get size(): number {
+    return this.lanes.length
+  }
+
+  /** Notes how long a read took on a connection of its own, in milliseconds. */
+  learn(text: string, ms: number): void {
+    const known = this.expectations.get(text)
+    if (known === undefined) this.expectations.set(text, { ms, banned: false })
+    else known.ms += (ms - known.ms) * weight
+  }
+
+  /**
+   * Puts a read into a lane that can take it now and whose connection is accepted. The answer is a way to lose interest
+   * in it; without one the statement has to take a connection of its own.
+   */
+  enqueue(
+    query: Query,
+    accepts: ((connection: WireConnection) => boolean) | undefined,
+    onDone: LaneDone
+  ): (() => void) | undefined {
+    if (query.protocol === "simple" || this.options.max === 0) return undefined
+    const expectation = this.expectations.get(query.text)
+    if (expectation === undefined || expectation.banned || expectation.ms > longestEntrantMs) return undefined
+    const now = this.options.now()
+    for (const lane of this.lanes) {
+      const { connection } = lane.slot
+      if (this.hasRoom(lane, expectation.ms, now) && (accepts === undefined || accepts(connection))) {
+        const passenger: Passenger = { query, expectation, cost: expectation.ms, onDone, gone: false }
+        this.send(lane, passenger, now)
+        return () => {
+          passenger.gone = true
+        }
+      }
+    }
+    // Without a free connection it would wait, while many could share one.
+    if (!this.core.hasIdle) this.open()
+    return undefined
+  }
+
+  /** Give back lanes that nobody crowds into; called about once a second. */
+  maintain(): void {
+    const now = this.options.now()
+    for (const lane of [...this.lanes]) {
+      if (lane.slot.connection.closed !== undefined) this.lose(lane)
+      else if (lane.peak <= 1 || now >= lane.slot.expiresAt) this.retire(lane)
+      else lane.peak = lane.passengers.length
+    }
+  }
+
+  close(): void {
+    this.closing = true
+    for (const lane of [...this.lanes]) this.retire(lane)
+  }
+
+  private hasRoom(lane: Lane, ms: number, now: number): boolean {
+    const { length } = lane.passengers
+    return length === 0 || (length < maxDepth && lane.load + ms <= budgetMs && now - lane.progressAt < lateMs)
+  }
+
+  private send(lane: Lane, passenger: Passenger, now: number): void {
+    if (lane.passengers.length === 0) lane.progressAt = now
+    lane.passengers.push(passenger)
+    lane.load += passenger.cost
+    if (lane.passengers.length > lane.peak) lane.peak = lane.passengers.length
+    this.watch()
+    lane.slot.connection.unsafeRun([passenger.query], { operation: "query" }, (error, results) =>
+      this.arrived(lane, passenger, error, results)
+    )
+  }
+
+  private arrived(
+    lane: Lane,
+    passenger: Passenger,
+    error: DatabaseError | undefined,
+    results: ReadonlyArray<Result>
+  ): void {
+    const { expectation } = passenger
+    const now = this.options.now()
+    // The server takes one after the other: this one had it since the one before was done.
+    expectation.ms += (now - lane.progressAt - expectation.ms) * weight
+    lane.progressAt = now
+    lane.load -= passenger.cost
+    lane.passengers.shift()
+    if (lane.slot.connection.closed !== undefined) this.lose(lane)
+    if (passenger.gone) return
+    passenger.gone = true
+    if (error === undefined) return passenger.onDone(Exit.succeed(results))
+    if (error.reason === "ReadOnly") expectation.banned = true
+    passenger.onDone(runsElsewhere(error) ? "elsewhere" : Exit.fail(error))
+  }
+
+  private open(): void {
+    if (this.opening || this.closing || this.lanes.length >= this.options.max) return
+    this.opening = true
+    this.core.checkout((outcome) => {
+      if (outcome instanceof DatabaseError) {
+        this.opening = false
+        return
+      }
+      const slot = outcome
+      slot.connection.unsafeRun(enter, { operation: "lane" }, (error) => {
+        this.opening = false
+        if (error !== undefined || this.closing) return this.release(slot)
+        slot.connection.depth = maxDepth
+        slot.shared = true
+        this.lanes.push({ slot, passengers: [], load: 0, progressAt: this.options.now(), seenAt: 0, peak: 0 })
+      })
+    })
+  }
+
+  /** Takes no more passengers; the connection goes back behind the last one. */
+  private retire(lane: Lane): void {
+    this.drop(lane)
+    this.release(lane.slot)
+  }
+
+  private lose(lane: Lane): void {
+    this.drop(lane)
+    this.core.release(lane.slot)
+  }
+
+  private drop(lane: Lane): void {
+    const index = this.lanes.indexOf(lane)
+    if (index >= 0) this.lanes.splice(index, 1)
+  }
+
+  /** The settings of a lane are undone behind whatever is still under way. */
+  private release(slot: Slot<WireConnection>): void {
+    slot.connection.unsafeRun(leave, { operation: "lane" }, () => {
+      slot.connection.depth = 1
+      slot.shared = false
+      this.core.release(slot)
+    })
+  }
+
+  /** One sleeping fiber for all lanes looks after their heads while anything is under way. */
+  private watch(): void {
+    if (this.watching) return
+    this.watching = true
+    const look = Effect.sync(() => {
+      const now = this.options.now()
+      let busy = false
+      for (const lane of this.lanes) {
+        busy ||= lane.passengers.length > 0
+        // Not before it was late twice: after a pause of this process the answers are there and not read yet.
+        const late = now - lane.progressAt >= hedgeMs && lane.seenAt === lane.progressAt
+        lane.seenAt = lane.progressAt
+        if (!late) continue
+        for (const passenger of lane.passengers.slice(1)) {
+          if (passenger.gone) continue
+          passenger.gone = true
+          passenger.onDone("elsewhere")
+        }
+      }
+      this.watching = busy
+      return busy
+    })
+    this.options.fork(Effect.asVoid(Effect.repeat(Effect.delay(look, hedgeMs), { while: (busy) => busy })))
+  }
+}
+
+/** What happened to the lane, or because it is one, and not to the statement. */
+const runsElsewhere = (error: DatabaseError): boolean =>
+  error.isConnectionFailure ||
+  error.reason === "ReadOnly" ||
+  error.reason === "StatementTimeout" ||
+  error.sqlState === "26000" ||
+  error.sqlState === "0A000"
