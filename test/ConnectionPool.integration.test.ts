@@ -165,6 +165,20 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("a pool", (it) => {
     })
   )
 
+  it.scoped("fails a COPY that waits for data, and goes on", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      const pool = yield* open(url, { maxConnections: 1 })
+      yield* pool.run([query("CREATE TABLE copied (id int)")])
+      for (const protocol of ["extended", "simple"] as const) {
+        const error = yield* failureOf(pool.run([{ text: "COPY copied FROM STDIN", params: [], protocol }]))
+        assert.include(error.message, "COPY FROM STDIN needs a stream of data")
+        const [result] = yield* pool.run([query("SELECT count(*)::int AS n FROM copied")])
+        assert.strictEqual(result?.rows[0]?.n, 0)
+      }
+    })
+  )
+
   it.scoped("shrinks and grows at run time", () =>
     Effect.gen(function* () {
       const { url } = yield* TestDatabase.TestDatabase
