@@ -3,7 +3,17 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { TestDatabase } from "effect-plinth/testing"
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs"
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+  writeSync
+} from "node:fs"
 import { join } from "node:path"
 import * as FaultProxy from "../support/FaultProxy.ts"
 import { withDatabase } from "../support/migrators.ts"
@@ -112,6 +122,9 @@ describe("plinth backup", () => {
   it.live("names what it was asked for where there is no backup", () =>
     Effect.gen(function* () {
       const cwd = yield* temporaryDirectory()
+      mkdirSync(join(cwd, "backups"))
+      const listed = yield* plinth(["backup", "list"], { cwd })
+      assert.deepStrictEqual([listed.code, listed.stdout, listed.stderr], [0, "no backups\n", ""])
       for (const command of ["verify", "show"]) {
         const ended = yield* plinth(["backup", command], { cwd })
         assert.strictEqual(ended.code, 1)
@@ -120,6 +133,19 @@ describe("plinth backup", () => {
           new RegExp(`^Error: Backup ${command} of latest failed: there is no complete backup`)
         )
       }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("takes a folder that does not exist for no empty one", () =>
+    Effect.gen(function* () {
+      const cwd = yield* temporaryDirectory()
+      const env = { PLINTH_BACKUP_DIR: "nowhere" }
+      for (const command of [["list"], ["list", "--json"], ["show"], ["verify"], ["restore", "--into", "restored"]]) {
+        const ended = yield* plinth(["backup", ...command], { cwd, env })
+        assert.deepStrictEqual([ended.code, ended.stdout], [1, ""])
+        assert.match(ended.stderr, /The folder \S+\/nowhere does not exist.* PLINTH_BACKUP_DIR.*\n$/)
+      }
+      assert.deepStrictEqual(readdirSync(cwd), [])
     }).pipe(Effect.scoped)
   )
 

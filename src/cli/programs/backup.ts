@@ -1,6 +1,7 @@
 /**
  * `plinth backup`: what each command does.
  */
+import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -152,8 +153,22 @@ export const restore = (input: Labelled & { readonly into: Option.Option<string>
 const withBackup = <A, E, R>(input: Storage, use: (backup: Backup.Backup["Type"]) => Effect.Effect<A, E, R>) =>
   Effect.gen(function* () {
     const directory = yield* Variables.text(input.storage, standard.storage)
+    yield* requireDirectory(directory)
     const { primary } = yield* DatabaseConfig.make()
     return yield* Effect.provide(Effect.flatMap(Backup.Backup, use), Backup.layer({ source: primary, directory }))
+  })
+
+/** A folder that is not there is a misspelt one, or a drive that is not mounted: more than "no backups". */
+const requireDirectory = (directory: string) =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    // One that cannot be looked at is left to the storage, which says why.
+    if (yield* Effect.orElseSucceed(fs.exists(directory), () => true)) return
+    return yield* Exit.refused(
+      `The folder ${path.resolve(directory)} does not exist, so there are no backups to look at`,
+      `Check --${standard.storage.name} and ${standard.storage.variable}, and whether its drive is mounted; \`plinth backup create\` makes the folder`
+    )
   })
 
 const encode = Schema.encodeSync(Backup.BackupManifest)
