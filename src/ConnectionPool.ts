@@ -464,26 +464,33 @@ const reserve = (core: Core): Effect.Effect<PooledConnection, DatabaseError, Sco
     )
   )
 
-/** Only the waiting is interruptible, and it gives back what came too late. */
+/** A connection at hand is taken at once. Only waiting for one is interruptible, and it gives back what came too late. */
 const lease = (core: Core, restore: Restore): Effect.Effect<Lease, DatabaseError> =>
   Effect.suspend(() => {
-    let received: Slot<WireConnection> | undefined
-    let ticket: Ticket<WireConnection> | undefined
+    let outcome: Slot<WireConnection> | DatabaseError | undefined
+    let wake: ((lease: Effect.Effect<Lease, DatabaseError>) => void) | undefined
+    const ticket = core.checkout((settled) => {
+      outcome = settled
+      wake?.(leased(core, settled))
+    })
+    if (outcome !== undefined) return leased(core, outcome)
     const wait = Effect.async<Lease, DatabaseError>((resume) => {
-      ticket = core.checkout((outcome) => {
-        if (outcome instanceof DatabaseError) return resume(Effect.fail(outcome))
-        received = outcome
-        resume(Effect.succeed({ connection: outcome.connection, release: Effect.sync(() => core.release(outcome)) }))
-      })
+      if (outcome === undefined) wake = resume
+      else resume(leased(core, outcome))
     })
     return Effect.onExit(restore(wait), (exit) =>
       Effect.sync(() => {
         if (Exit.isSuccess(exit)) return
-        if (ticket !== undefined) core.withdraw(ticket)
-        if (received !== undefined) core.release(received)
+        core.withdraw(ticket)
+        if (outcome !== undefined && !(outcome instanceof DatabaseError)) core.release(outcome)
       })
     )
   })
+
+const leased = (core: Core, outcome: Slot<WireConnection> | DatabaseError): Effect.Effect<Lease, DatabaseError> =>
+  outcome instanceof DatabaseError
+    ? Effect.fail(outcome)
+    : Effect.succeed({ connection: outcome.connection, release: Effect.sync(() => core.release(outcome)) })
 
 /** Waits for the connections in use, then drops them. */
 const close = (core: Core, timeout: Duration.Duration): Effect.Effect<void> =>

@@ -18,6 +18,7 @@ import { isNotification } from "../Listener.ts"
 import { builtin, classify } from "../SqlClassifier.ts"
 import type { Transaction } from "../Transaction.ts"
 import * as Runner from "../Transaction/Runner.ts"
+import { defaults } from "../Transaction/begin.ts"
 import type { Level } from "../Transaction/Level.ts"
 import { assembleClient } from "../internal/pg/assembleClient.ts"
 import { jsonFragment } from "./json.ts"
@@ -104,7 +105,7 @@ export const make = (
         onSuccess: (connection): Connection => new SqlConnection(onConnection(connection), owner)
       }),
       withTransaction: <R, E, A>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
-        runner.runWith(self, {}, toSqlError),
+        runner.runWith(self, defaults, toSqlError),
       reactive: reactivity.stream,
       reactiveMailbox: reactivity.query,
       listen: (channel: string): Stream.Stream<string, SqlError> =>

@@ -15,7 +15,7 @@ import type { DatabaseError } from "../DatabaseError.ts"
 import { isTraced } from "../internal/isTraced.ts"
 import type { SqlBackend } from "../internal/SqlBackend.ts"
 import type { Transaction, TransactionInfo, TransactionOptions } from "../Transaction.ts"
-import { beginSteps } from "./begin.ts"
+import { beginSteps, defaults } from "./begin.ts"
 import { Level, Session } from "./Level.ts"
 import type { Hook } from "./Level.ts"
 
@@ -307,7 +307,7 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     current,
     runWith,
     service: {
-      run: (effect, options = {}) => runWith(effect, options, (error) => error),
+      run: (effect, options = defaults) => runWith(effect, options, (error) => error),
       current: Effect.map(Effect.context<never>(), (context) => Option.fromNullable(current(context)?.info)),
       afterCommit: hook("afterCommit"),
       afterRollback: hook("afterRollback"),

@@ -14,8 +14,16 @@ const setLocal = (name: string, value: string): Query => ({
 const milliseconds = (duration: Duration.DurationInput): string =>
   String(Math.max(1, Math.ceil(Duration.toMillis(duration))))
 
+const plainBegin: ReadonlyArray<Query> = [{ text: "BEGIN", params: [] }]
+
 /** BEGIN and what must hold from its first statement on. */
-export const beginSteps = (options: TransactionOptions): ReadonlyArray<Query> => {
+export const beginSteps = (options: TransactionOptions): ReadonlyArray<Query> =>
+  options === defaults ? plainBegin : stepsOf(options)
+
+/** Of a transaction that asks for nothing. */
+export const defaults: TransactionOptions = {}
+
+const stepsOf = (options: TransactionOptions): ReadonlyArray<Query> => {
   const begin = [
     "BEGIN",
     ...(options.isolation === undefined ? [] : [`ISOLATION LEVEL ${options.isolation.toUpperCase()}`]),

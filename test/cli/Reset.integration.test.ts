@@ -189,6 +189,28 @@ describe("plinth setup", () => {
     }).pipe(withDatabase)
   )
 
+  it.live("loads seeds into a database marked as production only for its name, and migrates nothing before that", () =>
+    Effect.gen(function* () {
+      const { cwd, name, query, run } = yield* project
+      assert.strictEqual((yield* run("config", "mark", "production")).code, 0)
+      writeFileSync(join(cwd, "migrations/0002_b.sql"), "CREATE TABLE b (id int);\n")
+      writeFileSync(join(cwd, "seeds/0001_a.sql"), "INSERT INTO a VALUES (4);\n")
+      const unnamed = yield* run("setup", "--seed")
+      assert.deepStrictEqual([unnamed.code, unnamed.stdout], [2, ""])
+      assert.include(unnamed.stderr, `"${name}" is marked as production`)
+      assert.include(unnamed.stderr, `--database-name ${name}`)
+      assert.strictEqual((yield* run("setup", "--seed", "--database-name", "another")).code, 1)
+      assert.deepStrictEqual(yield* query(rows), three)
+      assert.deepStrictEqual(yield* query("SELECT to_regclass('b')::text AS b"), [{ b: null }])
+
+      assert.strictEqual((yield* run("setup", "--seed", "--plan")).code, 3)
+      assert.strictEqual((yield* run("setup")).code, 0)
+      assert.deepStrictEqual(yield* query(rows), three)
+      assert.strictEqual((yield* run("setup", "--seed", "--database-name", name)).code, 0)
+      assert.deepStrictEqual(yield* query(rows), [...three, { id: 4 }])
+    }).pipe(withDatabase)
+  )
+
   it.live("creates the database only when asked", () =>
     Effect.gen(function* () {
       const { cwd, name, query, url } = yield* project

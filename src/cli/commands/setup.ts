@@ -17,6 +17,7 @@ export const setup = Handler.make(
     createDatabase: Options.flag(spec.options.createDatabase),
     seed: Options.flag(spec.options.seed),
     seeds: Options.text(spec.options.seeds),
+    databaseName: Options.text(spec.options.databaseName),
     plan: Options.flag(spec.options.plan)
   },
   () => import("../programs/setup.ts").then((program) => program.setup)

@@ -5,7 +5,7 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as DatabaseConfig from "../../DatabaseConfig.ts"
 import * as HealthMonitor from "../../HealthMonitor.ts"
@@ -17,6 +17,7 @@ import { Extended } from "../Extensions.ts"
 import * as Format from "../Format.ts"
 import * as Migrations from "../Migrations.ts"
 import { narrate } from "../MigrationEvents.ts"
+import * as Mark from "../Mark.ts"
 import { isMissing } from "../MissingDatabase.ts"
 import type { DatabaseOptions } from "../Options.ts"
 import { Output } from "../Output.ts"
@@ -35,6 +36,7 @@ export interface Input {
   readonly createDatabase: boolean
   readonly seed: boolean
   readonly seeds: Option.Option<string>
+  readonly databaseName: Option.Option<string>
   readonly plan: boolean
 }
 
@@ -57,6 +59,9 @@ export const setup = (input: Input) =>
             ...(yield* onPrimary(
               Effect.gen(function* () {
                 const privileges = yield* checkPrivileges
+                if (!input.plan && (input.seed || Option.isSome(input.databaseName))) {
+                  yield* Mark.confirmProduction(settings.primary.database, input.databaseName)
+                }
                 const migrations = yield* migrate(folder, input.plan)
                 const seeded = yield* seed(seedsFolder, seeds, input.plan)
                 const health = input.plan ? [] : [yield* checkHealth(settings)]

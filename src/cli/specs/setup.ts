@@ -2,13 +2,14 @@
  * `plinth setup`: the definition.
  */
 import type { CommandSpec } from "../Spec.ts"
-import { database, dir, output, seeds } from "./standardOptions.ts"
+import { database, databaseName, dir, output, seeds } from "./standardOptions.ts"
 
 export const setup = {
   name: "setup",
   summary: "Take a database from nothing to ready",
   description: [
     "Checks the connection and the privileges, creates the database if asked, applies the migrations, seeds if asked, and ends with a health check. Run it as often as you like: what is there is left alone.",
+    "Seeds are data of development: into a database marked as production (`plinth config mark production`) they are loaded only for its name, asked for before anything is changed.",
     "Without a URL it makes an embedded PostgreSQL in .plinth/."
   ],
   options: {
@@ -17,6 +18,7 @@ export const setup = {
     createDatabase: { name: "create-database", description: "Create the database of the URL if it does not exist" },
     seed: { name: "seed", description: "Load the seeds" },
     seeds,
+    databaseName,
     plan: { name: "plan", description: "Show the steps, and change nothing" },
     ...output
   },
