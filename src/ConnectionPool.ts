@@ -23,6 +23,8 @@ import { DatabaseError } from "./DatabaseError.ts"
 import { monotonicMillis } from "./internal/monotonicMillis.ts"
 import type { Query, RunOptions, Step } from "./internal/pg/Exchange.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
+import { askForOutcome, resolveTimeout } from "./ConnectionPool/xactStatus.ts"
+import type { XactOutcome } from "./ConnectionPool/xactStatus.ts"
 import { openTarget } from "./internal/pg/openTarget.ts"
 import type { Result, TypeParsers } from "./internal/pg/Result.ts"
 import { isStalePlan } from "./internal/pg/StatementCache.ts"
@@ -85,6 +87,8 @@ export interface PooledConnection {
 export interface Lease {
   readonly connection: PooledConnection
   readonly release: Effect.Effect<void>
+  /** What became of a transaction of this lease whose COMMIT was not answered; none when nobody can tell. */
+  readonly outcomeOf: (xid: string) => Effect.Effect<Option.Option<XactOutcome>>
 }
 
 /**
@@ -490,7 +494,33 @@ const lease = (core: Core, restore: Restore): Effect.Effect<Lease, DatabaseError
 const leased = (core: Core, outcome: Slot<WireConnection> | DatabaseError): Effect.Effect<Lease, DatabaseError> =>
   outcome instanceof DatabaseError
     ? Effect.fail(outcome)
-    : Effect.succeed({ connection: outcome.connection, release: Effect.sync(() => core.release(outcome)) })
+    : Effect.succeed({
+        connection: outcome.connection,
+        release: Effect.sync(() => core.release(outcome)),
+        outcomeOf: outcomeOf(core, outcome.since)
+      })
+
+const witnessInterval = "10 millis"
+
+/** Asks on a connection that was there before the transaction had its own, and waits for one while all are in use. */
+const outcomeOf =
+  (core: Core, since: number) =>
+  (xid: string): Effect.Effect<Option.Option<XactOutcome>> => {
+    const isWitness = ({ openedAt }: WireConnection) => openedAt <= since
+    const attempt: Effect.Effect<Option.Option<XactOutcome>, DatabaseError> = Effect.acquireUseRelease(
+      Effect.sync(() => core.takeIdle(isWitness)),
+      (slot) => {
+        if (slot !== undefined) return askForOutcome(slot.connection, xid)
+        return core.has(isWitness) ? Effect.delay(attempt, witnessInterval) : Effect.succeedNone
+      },
+      (slot) => Effect.sync(() => slot !== undefined && core.release(slot))
+    )
+    return attempt.pipe(
+      Effect.timeoutTo({ duration: resolveTimeout, onTimeout: Option.none, onSuccess: (outcome) => outcome }),
+      // The session was ended, so what it said before does not count; others may know.
+      Effect.catchAll(() => (core.has(isWitness) ? outcomeOf(core, since)(xid) : Effect.succeedNone))
+    )
+  }
 
 /** Waits for the connections in use, then drops them. */
 const close = (core: Core, timeout: Duration.Duration): Effect.Effect<void> =>

@@ -42,10 +42,12 @@ export const layer = (
       const pool = yield* ConnectionPool.ConnectionPool
       const listener = yield* Listener
       const classifier = SqlClassifier.make(SqlClassifier.builtin)
+      const isRead = (sql: string) => classifier.classify(sql).class === "read"
       const { client, transaction } = yield* make(
         {
           name: pool.name,
-          run: (query) => (classifier.classify(query.text).class === "read" ? pool.read(query) : pool.run([query])),
+          isRead,
+          run: (query) => (isRead(query.text) ? pool.read(query) : pool.run([query])),
           lease: (_, restore) => pool.lease(restore),
           capacity: Effect.map(pool.stats, (stats) => stats.max)
         },

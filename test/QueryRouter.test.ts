@@ -266,7 +266,7 @@ const pool: ConnectionPool["Type"] = {
   run: () => Effect.succeed([]),
   read: () => Effect.succeed([]),
   readIf: () => Effect.succeedNone,
-  lease: () => Effect.succeed({ connection: connection(0), release: Effect.void }),
+  lease: () => Effect.succeed({ connection: connection(0), release: Effect.void, outcomeOf: () => Effect.succeedNone }),
   use: (f) => f(connection(0)),
   reserve: Effect.succeed(connection(0)),
   stats: Effect.dieMessage("not asked for"),

@@ -210,6 +210,76 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("Transaction.run", (i
     )
   )
 
+  it.effect("finds out what became of a COMMIT whose answer was lost", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase.TestDatabase
+        const proxy = yield* FaultProxy.make(Number(new URL(Redacted.value(url)).port))
+        const context = yield* Layer.build(
+          Layer.fresh(plinthAt(proxy.url(url), { minConnections: 2, maxConnections: 3 }))
+        )
+        const program = Effect.gen(function* () {
+          const sql = yield* PgClient.PgClient
+          const ran = yield* Ref.make<ReadonlyArray<string>>([])
+          const note = (what: string) => Ref.update(ran, (all) => [...all, what])
+          yield* sql`CREATE TABLE lost_commit (id int)`
+          const insert = (id: number, fault: Effect.Effect<void>) =>
+            Effect.gen(function* () {
+              yield* Transaction.afterCommit(note("committed"))
+              yield* Transaction.afterRollback(note("rolled back"))
+              yield* Transaction.onInDoubt(note("in doubt"))
+              yield* sql`INSERT INTO lost_commit VALUES (${id})`
+              yield* fault
+            })
+          const rows = Effect.map(sql<{ id: number }>`SELECT id FROM lost_commit ORDER BY id`, (found) =>
+            found.map(({ id }) => id)
+          )
+          // A second session is there before each transaction, to say what became of it.
+          const witnessed = withinSeconds(
+            5,
+            Effect.map(Effect.all([sql`SELECT 1`, sql`SELECT 2, pg_sleep(0.02)`], { concurrency: 2 }), () => true)
+          )
+
+          yield* witnessed
+          yield* Transaction.run(insert(1, proxy.cutNext("answer")))
+          assert.deepStrictEqual(yield* Ref.getAndSet(ran, []), ["committed"])
+          assert.deepStrictEqual(yield* rows, [1])
+
+          yield* witnessed
+          const error = DatabaseError.from(yield* failureOf(Transaction.run(insert(2, proxy.cutNext("request")))))
+          assert.strictEqual(error.reason, "ConnectionLost")
+          assert.include(error.message, "the server did not commit")
+          assert.deepStrictEqual(yield* Ref.getAndSet(ran, []), ["rolled back"])
+          assert.deepStrictEqual(yield* rows, [1])
+
+          yield* witnessed
+          const once = yield* Ref.make(proxy.cutNext("request"))
+          yield* Transaction.run(insert(3, Effect.flatten(Ref.getAndSet(once, Effect.void))), {
+            retry: RetryPolicy.transaction
+          })
+          assert.deepStrictEqual(yield* Ref.get(ran), ["rolled back", "committed"])
+          assert.deepStrictEqual(yield* rows, [1, 3])
+        })
+        yield* Effect.provide(program, context)
+      })
+    )
+  )
+
+  it.effect("does not call a COMMIT in doubt that had nothing to commit", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase.TestDatabase
+        const proxy = yield* FaultProxy.make(Number(new URL(Redacted.value(url)).port))
+        const context = yield* Layer.build(
+          Layer.fresh(plinthAt(proxy.url(url), { minConnections: 1, maxConnections: 1 }))
+        )
+        const sql = Context.get(context, PgClient.PgClient)
+        const error = yield* failureOf(sql.withTransaction(Effect.zipRight(sql`SELECT 1`, proxy.cutNext("answer"))))
+        assert.strictEqual(DatabaseError.from(error).reason, "ConnectionLost")
+      })
+    )
+  )
+
   it.effect("gives up on a COMMIT that a silent server does not answer", () =>
     Effect.scoped(
       Effect.gen(function* () {
@@ -219,8 +289,9 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("Transaction.run", (i
         const program = Effect.gen(function* () {
           const sql = yield* PgClient.PgClient
           const silent = yield* Deferred.make<void>()
+          yield* sql`CREATE TABLE silent_commit (id int)`
           const body = Effect.gen(function* () {
-            yield* sql`SELECT 1`
+            yield* sql`INSERT INTO silent_commit VALUES (1)`
             yield* proxy.blackhole
             yield* Deferred.succeed(silent, undefined)
           })

@@ -158,6 +158,22 @@ export class PoolCore<C extends Poolable> {
     return ticket
   }
 
+  /** Whether any open connection fits. */
+  has(fits: (connection: C) => boolean): boolean {
+    return [...this.slots].some(({ connection }) => connection.closed === undefined && fits(connection))
+  }
+
+  /** Take an idle slot whose connection fits, past everybody who waits; undefined when there is none. */
+  takeIdle(fits: (connection: C) => boolean): Slot<C> | undefined {
+    const slot = this.idle.find(({ connection }) => fits(connection))
+    if (slot === undefined) return undefined
+    this.idle.splice(this.idle.indexOf(slot), 1)
+    slot.state = "used"
+    slot.reported = false
+    slot.since = this.environment.now()
+    return slot
+  }
+
   /** Stop waiting. A slot that arrives later is not handed to this ticket. */
   withdraw(ticket: Ticket<C>): void {
     if (ticket.state === "settled") return

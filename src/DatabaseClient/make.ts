@@ -15,7 +15,6 @@ import { reserve } from "../internal/SqlBackend.ts"
 import type { SqlBackend } from "../internal/SqlBackend.ts"
 import type { Listener } from "../Listener.ts"
 import { isNotification } from "../Listener.ts"
-import { builtin, classify } from "../SqlClassifier.ts"
 import type { Transaction } from "../Transaction.ts"
 import * as Runner from "../Transaction/Runner.ts"
 import { defaults } from "../Transaction/begin.ts"
@@ -72,7 +71,8 @@ export const make = (
     })
     const autocommit = new SqlConnection(
       {
-        run: (query) => Effect.mapError(backend.run(query), (error) => inDoubt(error, query.text)),
+        run: (query) =>
+          Effect.mapError(backend.run(query), (error) => (backend.isRead(query.text) ? error : inDoubt(error))),
         stream: (query) => streamAlone(query, reserve(backend, { sql: query.text }), fetch)
       },
       owner
@@ -153,8 +153,8 @@ export const make = (
  * A statement on its own is a transaction of its own. When its answer was lost and it may have written, nobody knows
  * whether it was committed, so it must not look like something that can be run again.
  */
-const inDoubt = (error: DatabaseError, text: string): DatabaseError =>
-  error.reason === "ConnectionLost" && error.operation === "query" && classify(text, builtin).class !== "read"
+const inDoubt = (error: DatabaseError): DatabaseError =>
+  error.reason === "ConnectionLost" && error.operation === "query"
     ? new DatabaseError({
         reason: "CommitInDoubt",
         operation: "query",

@@ -19,7 +19,8 @@ export interface Sofar {
   readonly progress?: string | undefined
 }
 
-const connectionAdvice = "run again: what was committed is in the history, and the run goes on after it"
+const connectionAdvice =
+  "run again as soon as the server answers: what was committed is in the history, and the run goes on after it"
 
 const classify = (database: DatabaseError, otherwise: string): { readonly reason: Reason; readonly advice: string } => {
   if (database.isConnectionFailure || database.reason === "AcquireTimeout") {
@@ -30,6 +31,11 @@ const classify = (database: DatabaseError, otherwise: string): { readonly reason
       return { reason: "InsufficientPrivilege", advice: "run as a role that may do this, or grant it to this one" }
     case "ReadOnly":
       return { reason: "ReadOnlyServer", advice: "connect to the primary" }
+    case "DiskFull":
+      return {
+        reason: "StatementFailed",
+        advice: "free space on the server's disk and run again: what was committed stays, and the run goes on after it"
+      }
     case "LockTimeout":
       return { reason: "LockTimeout", advice: otherwise }
     default:
@@ -37,12 +43,18 @@ const classify = (database: DatabaseError, otherwise: string): { readonly reason
   }
 }
 
+/** The server's own words, where it could say why it ended the connection. */
+const describe = (database: DatabaseError): string =>
+  database.isConnectionFailure && database.sqlState === undefined
+    ? `the connection was lost (${database.description})`
+    : database.description
+
 /** A step of the migrator itself failed: reading the history, BEGIN, COMMIT. */
 export const ofStep = (step: string, error: SqlError, sofar?: Sofar): MigrationError => {
   const database = DatabaseErrors.from(error)
   return new MigrationError({
     ...classify(database, "correct the cause and run again"),
-    description: `${step} failed: ${database.description}`,
+    description: `${step} failed: ${describe(database)}`,
     migration: sofar?.id,
     progress: sofar?.progress,
     database,
@@ -72,7 +84,7 @@ export const ofStatement = (script: Script, statement: Statement, error: SqlErro
       : "correct this statement or those after it and run again; the ones before it stay as they are"
   return new MigrationError({
     ...classify(database, adviceOf(database) ?? otherwise),
-    description: database.description,
+    description: describe(database),
     migration: sofar.id,
     location: { file: script.file, ...placeOf(script.text, offset) },
     excerpt: excerpt(script.text, offset),

@@ -17,6 +17,7 @@ import { PCGRandom } from "effect/Utils"
 import * as ConnectionPool from "../ConnectionPool.ts"
 import type { Lease, PooledConnection, Restore } from "../ConnectionPool.ts"
 import * as Client from "../DatabaseClient/make.ts"
+import { askForOutcome, resolveTimeout } from "../ConnectionPool/xactStatus.ts"
 import * as DatabaseErrors from "../DatabaseError.ts"
 import { DatabaseError } from "../DatabaseError.ts"
 import { monotonicMillis } from "../internal/monotonicMillis.ts"
@@ -127,6 +128,7 @@ export const makeBackend = (
     const { client: catalogClient } = yield* Client.make(
       {
         name: configured.name,
+        isRead: () => true,
         run: (query) => Effect.flatMap(primary(), ({ pool }) => pool.run([query])),
         lease: (_, restore) => Effect.flatMap(primary(), ({ pool }) => pool.lease(restore)),
         capacity: Effect.succeed(options.pool.max)
@@ -275,8 +277,33 @@ export const makeBackend = (
       })
 
     /** What runs on the connection is the session's, and a write wakes the monitor. */
-    const hold = (node: RoutedNode, session: Session, lease: Lease, onDone: () => void): Lease =>
-      alone ? lease : { ...lease, connection: new TrackedConnection(lease.connection, node, session, onDone) }
+    const hold = (node: RoutedNode, session: Session, lease: Lease, onDone: () => void): Lease => {
+      if (alone) return lease
+      const since = now()
+      return {
+        connection: new TrackedConnection(lease.connection, node, session, onDone),
+        release: lease.release,
+        outcomeOf: (xid) =>
+          Effect.flatMap(lease.outcomeOf(xid), (outcome) =>
+            Option.isSome(outcome) ? Effect.succeed(outcome) : outcomeByMonitor(node, since, xid)
+          )
+      }
+    }
+
+    /** Any connection may answer while the monitor's own, older than the transaction, shows that no crash lies between. */
+    const outcomeByMonitor = (node: RoutedNode, since: number, xid: string) =>
+      node.pool
+        .use((connection) =>
+          Effect.flatMap(askForOutcome(connection, xid), (outcome) =>
+            Effect.map(monitor.sampleAfter(node.monitored, now()), (sample) =>
+              sample.connectionOpenedAt <= since && node.vouchesFor(connection, sample) ? outcome : Option.none()
+            )
+          )
+        )
+        .pipe(
+          Effect.catchAll(() => Effect.succeedNone),
+          Effect.timeoutTo({ duration: resolveTimeout, onTimeout: Option.none, onSuccess: (outcome) => outcome })
+        )
 
     /** A connection of the chosen replica, if the node's sample holds for it. */
     const leaseVouched = ({ node, reason, vouchedBy }: Choice, session: Session, restore: Restore) =>
@@ -288,8 +315,9 @@ export const makeBackend = (
         return Effect.succeed(hold(node, session, lease, () => {}))
       })
 
+    const isRead = (sql: string): boolean => classify(sql).class === "read"
     const isReadIntent = (intent: Intent): boolean =>
-      "sql" in intent ? classify(intent.sql).class === "read" : intent.access === "read only"
+      "sql" in intent ? isRead(intent.sql) : intent.access === "read only"
 
     const lease: SqlBackend["lease"] = (intent, restore) =>
       Effect.contextWithEffect((context: Context.Context<never>) => {
@@ -373,7 +401,7 @@ export const makeBackend = (
       })
 
     return {
-      backend: { name: configured.name, run, lease, capacity: Effect.succeed(options.pool.max) },
+      backend: { name: configured.name, isRead, run, lease, capacity: Effect.succeed(options.pool.max) },
       service: {
         explain,
         decisions: Effect.sync(() => [...counts.values()].map((entry) => ({ ...entry }))),

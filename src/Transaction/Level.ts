@@ -9,6 +9,9 @@ import { DatabaseError } from "../DatabaseError.ts"
 import type { Query, Step } from "../internal/pg/Exchange.ts"
 import type { Result } from "../internal/pg/Result.ts"
 
+/** The id of the transaction, once there is something to commit. */
+export const askForXid: Query = { text: "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text AS xid", params: [] }
+
 /** The connection and what all levels of one transaction share. */
 export class Session {
   /** Set from the moment the outermost level starts to end. */
@@ -17,12 +20,18 @@ export class Session {
   /** afterRollback of nested levels that were undone. */
   readonly undone: Array<Effect.Effect<void>> = []
   readonly connection: PooledConnection
+  /** The transaction's id, once it has written something and the server has said so. */
+  xid: string | undefined
+  /** A statement ran that may have written. */
+  wrote = false
   private names = 0
   private readonly begin: ReadonlyArray<Query>
+  private readonly isRead: (sql: string) => boolean
 
-  constructor(connection: PooledConnection, begin: ReadonlyArray<Query>) {
+  constructor(connection: PooledConnection, begin: ReadonlyArray<Query>, isRead: (sql: string) => boolean) {
     this.connection = connection
     this.begin = begin
+    this.isRead = isRead
   }
 
   /** A name that nothing else in this transaction has. */
@@ -32,22 +41,32 @@ export class Session {
 
   /**
    * Runs steps inside the transaction. BEGIN travels with the first of them, under one Sync: when it fails, what
-   * follows it is skipped by the server and cannot commit by itself.
+   * follows it is skipped by the server and cannot commit by itself. The question for the transaction's id rides behind
+   * whatever may have written, until there is one.
    */
   run(steps: ReadonlyArray<Step>, operation = "query"): Effect.Effect<ReadonlyArray<Result>, DatabaseError> {
     return Effect.suspend(() => {
       if (this.ended) return Effect.fail(this.closed(operation))
-      const inside = this.connection.run(steps, { operation, inTransaction: true })
-      if (this.begun) return inside
-      this.begun = true
+      const { connection } = this
+      // Rows that are still to come are of a portal that was opened, and asked about, before.
+      const mayWrite = operation === "query" && steps.some((step) => "text" in step && !this.isRead(step.text))
+      this.wrote ||= mayWrite
       // A simple query brings a Sync of its own, so BEGIN must have succeeded before it is sent.
       if (steps.some((step) => "protocol" in step && step.protocol === "simple")) {
-        return Effect.zipRight(this.connection.run(this.begin, { operation: "begin" }), inside)
+        const alone = connection.run(steps, { operation, inTransaction: true })
+        if (this.begun) return alone
+        this.begun = true
+        return Effect.zipRight(connection.run(this.begin, { operation: "begin" }), alone)
       }
-      const { begin } = this
-      return Effect.map(this.connection.run([...begin, ...steps], { operation }), (results) =>
-        results.slice(begin.length)
-      )
+      const before = this.begun ? [] : this.begin
+      const asks = mayWrite && this.xid === undefined
+      const options = { operation, inTransaction: this.begun }
+      this.begun = true
+      if (before.length === 0 && !asks) return connection.run(steps, options)
+      return Effect.map(connection.run([...before, ...steps, ...(asks ? [askForXid] : [])], options), (results) => {
+        if (asks) this.xid = results.at(-1)?.rows[0]?.xid ?? undefined
+        return results.slice(before.length, before.length + steps.length)
+      })
     })
   }
 

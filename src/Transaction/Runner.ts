@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import type { Restore } from "../ConnectionPool.ts"
+import type { Lease, Restore } from "../ConnectionPool.ts"
 import * as DatabaseErrors from "../DatabaseError.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
 import { isTraced } from "../internal/isTraced.ts"
@@ -91,19 +91,14 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     })
 
   const failure = (
-    reason: "TransactionAborted" | "CommitInDoubt" | "TransactionTimeout" | "AcquireTimeout",
+    reason: "TransactionAborted" | "CommitInDoubt" | "ConnectionLost" | "TransactionTimeout" | "AcquireTimeout",
     operation: string,
     description: string,
     cause?: unknown
   ): DatabaseError => new DatabaseErrors.DatabaseError({ reason, operation, description, node: backend.name, cause })
 
-  const commit = (session: Session, access: TransactionInfo["access"]): Effect.Effect<void, DatabaseError> =>
-    session.connection.run([{ text: "COMMIT", params: [] }], committing).pipe(
-      Effect.mapError((error) =>
-        error.isConnectionFailure && access === "read write"
-          ? failure("CommitInDoubt", "commit", "the connection was lost before the answer to COMMIT", error)
-          : error
-      ),
+  const commit = ({ connection, outcomeOf }: Lease, session: Session): Effect.Effect<void, DatabaseError> =>
+    connection.run([{ text: "COMMIT", params: [] }], committing).pipe(
       Effect.flatMap(([result]) =>
         // The COMMIT of a failed transaction is answered by a rollback that looks like a success.
         result?.command === "COMMIT"
@@ -111,8 +106,33 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
           : Effect.fail(
               failure("TransactionAborted", "commit", "a statement had failed and its error was not passed on")
             )
+      ),
+      // Without a statement that may have written it has no effect that could be in doubt.
+      Effect.catchIf(
+        (error) => error.isConnectionFailure && session.wrote,
+        (error) => resolve(session.xid, outcomeOf, error)
       )
     )
+
+  /** COMMIT was sent and its answer is lost. */
+  const resolve = (
+    xid: string | undefined,
+    outcomeOf: Lease["outcomeOf"],
+    cause: DatabaseError
+  ): Effect.Effect<void, DatabaseError> =>
+    Effect.flatMap(xid === undefined ? Effect.succeedNone : outcomeOf(xid), (outcome) => {
+      if (Option.isNone(outcome)) {
+        const which = xid === undefined ? "" : `, and nobody can say what became of transaction ${xid}`
+        return Effect.fail(
+          failure("CommitInDoubt", "commit", `the connection was lost before the answer to COMMIT${which}`, cause)
+        )
+      }
+      return outcome.value === "committed"
+        ? Effect.void
+        : Effect.fail(
+            failure("ConnectionLost", "commit", "the connection was lost and the server did not commit", cause)
+          )
+    })
 
   const rollback = (session: Session): Effect.Effect<void> =>
     session.connection.status === "I"
@@ -146,7 +166,7 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
             onTimeout: () => onError(failure("TransactionTimeout", "transaction", "its deadline passed"))
           })
     let hooks: ReadonlyArray<Effect.Effect<void>> = []
-    const end = (level: Level, exit: Exit.Exit<A, E | E2>): Effect.Effect<A, E | E2> => {
+    const end = (lease: Lease, level: Level, exit: Exit.Exit<A, E | E2>): Effect.Effect<A, E | E2> => {
       const { session } = level
       const ended = (kind: Hook) => {
         hooks = [...session.undone, ...level.hooks[kind]]
@@ -155,7 +175,7 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
       ended(Exit.isSuccess(exit) ? "afterCommit" : "afterRollback")
       if (Exit.isFailure(exit)) return Effect.zipRight(rollback(session), exit)
       if (!session.begun) return exit
-      return Effect.matchEffect(commit(session, info.access), {
+      return Effect.matchEffect(commit(lease, session), {
         onSuccess: () => exit,
         onFailure: (error) => {
           ended(error.reason === "CommitInDoubt" ? "onInDoubt" : "afterRollback")
@@ -165,9 +185,12 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     }
     const transaction = Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Effect.mapError(backend.lease({ access: info.access }, restore), onError), (lease) => {
-        const level = new Level(new Session(lease.connection, beginSteps(options)), 0)
+        const level = new Level(
+          new Session(lease.connection, beginSteps(options), info.access === "read only" ? () => true : backend.isRead),
+          0
+        )
         return Effect.flatMap(Effect.exit(restore(within(body, level, info))), (exit) =>
-          Effect.onExit(end(level, exit), () =>
+          Effect.onExit(end(lease, level, exit), () =>
             // The hooks run when the connection is back in its pool.
             Effect.zipRight(
               lease.release,

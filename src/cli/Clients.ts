@@ -4,6 +4,7 @@
 import type * as PgClient from "@effect/sql-pg/PgClient"
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -16,7 +17,8 @@ import * as Listener from "../Listener.ts"
 /** The clients of one node. */
 export type Clients = SqlClient.SqlClient | PgClient.PgClient
 
-const commandPool = { min: 0, max: 4 }
+// A migration holds its two connections for as long as it takes, and no command forgets one.
+const commandPool = { min: 0, max: 4, leakAfter: Duration.infinity }
 
 /** Connects to a node; fails when it cannot be reached. `lazy` puts that off to the first statement. */
 export const client = (

@@ -14,6 +14,8 @@ export type Intent = { readonly access: "read only" | "read write" } | { readonl
 export interface SqlBackend {
   /** `host:port/database` of the node that writes go to. */
   readonly name: string
+  /** Whether a statement certainly writes nothing. */
+  readonly isRead: (sql: string) => boolean
   /** Runs one statement outside of any transaction. Several results where the text holds several statements. */
   readonly run: (query: Query) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>
   /** Takes a connection, inside an uninterruptible region of which `restore` is the way out. */

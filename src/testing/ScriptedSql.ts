@@ -15,7 +15,9 @@ import type { Query } from "../ConnectionPool.ts"
 import { make as makeClient } from "../DatabaseClient/make.ts"
 import type { ClientOptions } from "../DatabaseClient/make.ts"
 import { DatabaseError } from "../DatabaseError.ts"
+import { builtin, classify } from "../SqlClassifier.ts"
 import { normalize } from "../SqlText.ts"
+import { askForXid } from "../Transaction/Level.ts"
 import { Transaction } from "../Transaction.ts"
 import { ScriptedConnection } from "./ScriptedConnection.ts"
 
@@ -78,6 +80,8 @@ export const layer = (
 
       const answer = (query: Query): Effect.Effect<ReadonlyArray<object>, DatabaseError> =>
         Effect.suspend(() => {
+          // A transaction asks by itself, and a script has no ids to tell.
+          if (query === askForXid) return Effect.succeed([])
           const sql = query.text.trim().replace(/\s+/g, " ")
           ran.push({ sql, params: query.params })
           const index = unmet.findIndex((expectation) => isMet(expectation, query.text, sql))
@@ -90,8 +94,14 @@ export const layer = (
       const { client, transaction } = yield* makeClient(
         {
           name: "script",
+          isRead: (sql) => classify(sql, builtin).class === "read",
           run: (query) => Effect.flatMap(connect, (connection) => connection.run([query])),
-          lease: () => Effect.map(connect, (connection) => ({ connection, release: Effect.void })),
+          lease: () =>
+            Effect.map(connect, (connection) => ({
+              connection,
+              release: Effect.void,
+              outcomeOf: () => Effect.succeedNone
+            })),
           capacity: Effect.succeed(Number.POSITIVE_INFINITY)
         },
         { listen: () => Stream.never },

@@ -7,6 +7,7 @@ import { TestDatabase } from "effect-plinth/testing"
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { clientAt } from "../support/clients.ts"
+import * as FaultProxy from "../support/FaultProxy.ts"
 import { withinSeconds } from "../support/effects.ts"
 import { withDatabase } from "../support/migrators.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
@@ -143,6 +144,46 @@ describe("plinth migrate", () => {
       assert.include(ended.stderr, "0001_a.sql:2:8")
       assert.match(ended.stderr, /\n +2 \| SELECT nonsense FROM a;\n +\| {8}\^/)
       assert.notInclude(ended.stderr, "    at ")
+    }).pipe(withDatabase)
+  )
+
+  it.live("says what to do about a full disk, which is not to correct the file", () =>
+    Effect.gen(function* () {
+      const full = "DO $$ BEGIN RAISE 'could not extend file' USING ERRCODE = 'disk_full'; END $$;\n"
+      const { migrate } = yield* project({ "0001_a.sql": full })
+      const ended = yield* migrate("up")
+      assert.strictEqual(ended.code, 1)
+      assert.match(ended.stderr, /0001_a\.sql:1:1: could not extend file \(SQLSTATE 53100\)/)
+      assert.match(ended.stderr, /what to do: free space on the server's disk and run again.*\n$/)
+      assert.notInclude(ended.stderr, "correct the file")
+    }).pipe(withDatabase)
+  )
+
+  it.live("says that the connection was lost, at which statement, and how to go on", () =>
+    Effect.gen(function* () {
+      const { given, migrate } = yield* project({ ...two, "0003_c.sql": "SELECT 1;\nSELECT pg_sleep(60);\n" })
+      const { url } = yield* TestDatabase.TestDatabase
+      const proxy = yield* FaultProxy.make(Number(new URL(Redacted.value(url)).port))
+      const env = { DATABASE_URL: Redacted.value(proxy.url(url)) }
+      const running = yield* starting(["migrate", "up"], { ...given, env })
+      yield* Effect.promise(() => running.printed("Applying migrations/0003_c.sql"))
+      yield* proxy.reset
+      const ended = yield* Effect.promise(() => running.ended)
+      assert.strictEqual(ended.code, 1)
+      assert.match(ended.stderr, /Error: .*the connection was lost \(.+\)/)
+      assert.match(ended.stderr, /so far: 0001, 0002 are done and stay\n/)
+      assert.match(ended.stderr, /what to do: run again as soon as the server answers.*\n$/)
+      assert.match((yield* migrate("status")).stdout, /1 pending/)
+    }).pipe(withDatabase)
+  )
+
+  it.live("takes a long migration for no connection that somebody forgot", () =>
+    Effect.gen(function* () {
+      const { given } = yield* project({ "0001_a.sql": "SELECT pg_sleep(3);\n" })
+      const env = { ...given.env, PLINTH_POOL_LEAK_AFTER: "100 millis" }
+      const ended = yield* plinth(["migrate", "up"], { ...given, env })
+      assert.strictEqual(ended.code, 0)
+      assert.notInclude(ended.stderr, "has been held")
     }).pipe(withDatabase)
   )
 

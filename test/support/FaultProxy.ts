@@ -25,6 +25,8 @@ export interface FaultProxy {
   /** Lets the server send this many more bytes over each connection, then resets it in the middle. */
   readonly cutAfter: (bytes: number) => Effect.Effect<void>
   /** Connections that are open now. */
+  /** Cuts one connection: in place of the next thing that a client says, or of the next that a server answers. */
+  readonly cutNext: (what: "request" | "answer") => Effect.Effect<void>
   readonly connections: Effect.Effect<number>
 }
 
@@ -51,6 +53,7 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
     let delay = 0
     let silent = false
     let budget = Number.POSITIVE_INFINITY
+    let doomed: "request" | "answer" | undefined
 
     const cut = (pair: Pair) => {
       pairs.delete(pair)
@@ -59,6 +62,10 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
     }
     const forward = (pair: Pair, to: Socket, chunk: Buffer) => {
       const fromServer = to === pair.client
+      if (doomed === (fromServer ? "answer" : "request")) {
+        doomed = undefined
+        return cut(pair)
+      }
       const deliver = () => {
         if (silent) return void pair.held.push(deliver)
         if (to.destroyed) return
@@ -137,6 +144,7 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
           budget = bytes
           for (const pair of pairs) pair.remaining = bytes
         }),
+      cutNext: (what) => sync(() => (doomed = what)),
       connections: Effect.sync(() => pairs.size)
     }
   })
