@@ -177,6 +177,16 @@ describe("plinth migrate", () => {
     }).pipe(withDatabase)
   )
 
+  it.live("takes a long migration for no connection that somebody forgot", () =>
+    Effect.gen(function* () {
+      const { given } = yield* project({ "0001_a.sql": "SELECT pg_sleep(3);\n" })
+      const env = { ...given.env, PLINTH_POOL_LEAK_AFTER: "100 millis" }
+      const ended = yield* plinth(["migrate", "up"], { ...given, env })
+      assert.strictEqual(ended.code, 0)
+      assert.notInclude(ended.stderr, "has been held")
+    }).pipe(withDatabase)
+  )
+
   it.live("runs nothing where a file is not UTF-8, and names the file as it is written", () =>
     Effect.gen(function* () {
       const { cwd, migrate, query } = yield* project(two)
