@@ -9,7 +9,7 @@ import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Effect from "effect/Effect"
 
 /** Tells the directory above: the Path service, or Node's module where that may be imported. */
-export interface Above {
+interface Above {
   readonly dirname: (path: string) => string
 }
 
