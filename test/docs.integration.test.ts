@@ -1,0 +1,54 @@
+/**
+ * Every complete program in docs/ runs as it is printed there.
+ */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as FileSystem from "@effect/platform/FileSystem"
+import { assert, layer } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import { execFile } from "node:child_process"
+import { readdirSync, readFileSync } from "node:fs"
+import * as path from "node:path"
+import { promisify } from "node:util"
+import { TestDatabase } from "effect-plinth/testing"
+
+const root = path.resolve(import.meta.dirname, "..")
+const docs = path.join(root, "docs")
+
+const programs = readdirSync(docs)
+  .filter((name) => name.endsWith(".md"))
+  .flatMap((name) =>
+    [...readFileSync(path.join(docs, name), "utf8").matchAll(/^```ts\n(.*?)^```$/gms)].map((match, index) => ({
+      title: `${name}, program ${index + 1}`,
+      text: match[1] ?? ""
+    }))
+  )
+
+/** What each prints. */
+const output: Record<string, string> = {
+  "client.md, program 1": "1 2 3\n",
+  "transactions.md, program 1": "the seat is ada's\ntoo late\nrefused by seats_pkey\n"
+}
+
+layer(TestDatabase.layer(), { excludeTestServices: true })("the documentation", (it) => {
+  for (const { text, title } of programs) {
+    it.scoped(`shows a program that prints what it should: ${title}`, () =>
+      Effect.gen(function* () {
+        const fs = yield* FileSystem.FileSystem
+        const { url } = yield* TestDatabase.TestDatabase
+        // Inside the checkout, so that the package resolves to itself.
+        const folder = yield* fs.makeTempDirectoryScoped({ directory: path.join(root, "test"), prefix: "docs-" })
+        const file = path.join(folder, "main.ts")
+        yield* fs.writeFileString(file, text)
+        const { stdout } = yield* Effect.promise(() =>
+          promisify(execFile)(process.execPath, ["--import", "tsx", file], {
+            cwd: root,
+            env: { ...process.env, DATABASE_URL: Redacted.value(url) },
+            timeout: 60_000
+          })
+        )
+        assert.strictEqual(stdout, output[title])
+      }).pipe(Effect.provide(NodeFileSystem.layer))
+    )
+  }
+})
