@@ -12,7 +12,7 @@ import type { MigrationError } from "./Migrator/MigrationError.ts"
 import type { DownOptions, MigratorOptions, PlanOptions, UpOptions } from "./Migrator/Options.ts"
 import type { Plan } from "./Migrator/Plan.ts"
 import type { Status } from "./Migrator/Status.ts"
-import { makeEngine } from "./Migrator/Engine.ts"
+import { makeEngine, planEmpty } from "./Migrator/Engine.ts"
 import type { Ran } from "./Migrator/Engine.ts"
 
 export * as Migration from "./Migrator/Migration.ts"
@@ -64,6 +64,18 @@ export const make = <R = never>(
     const source = yield* options.source
     return makeEngine({ ...options, source, session: options.session ?? sql.reserve })
   })
+
+/**
+ * What `up` would do in a database that is made anew: reads every file, imports every program and reaches no database, so
+ * that what cannot be applied is known before the old one is dropped.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const planFresh = <R = never>(
+  options: Pick<MigratorOptions<R>, "source" | "environment">
+): Effect.Effect<Plan, MigrationError, R> =>
+  Effect.flatMap(options.source, (source) => planEmpty(source, options.environment))
 
 /**
  * @since 0.1.0

@@ -166,19 +166,6 @@ export const makeEngine = (options: EngineOptions): Engine => {
     return { direction: "down", migrations, problems, notes: [] }
   })
 
-  const planUp = (picture: Picture, { to }: UpOptions): Effect.Effect<Plan, MigrationError> =>
-    Effect.map(knownId(picture, to), () => {
-      const selected = selectUp(picture.pending, to)
-      return {
-        direction: "up",
-        migrations: selected.map(({ file, row }) =>
-          planMigration(file, file.up, row?.status === "started" ? row.statementsDone : 0)
-        ),
-        problems: [...picture.problems, ...selected.flatMap(({ file }) => refusals(file.id, file.up))],
-        notes: [...picture.notes, ...selected.flatMap(({ file }) => emptyNote(file))]
-      }
-    })
-
   const plan: Engine["plan"] = Effect.fn("Migrator.plan")((which = { direction: "up" }) =>
     reading((reader, picture) => (which.direction === "up" ? planUp(picture, which) : planDown(reader, picture, which)))
   )
@@ -196,7 +183,6 @@ export const makeEngine = (options: EngineOptions): Engine => {
         if (problem !== undefined) return yield* problem
         yield* announce(emit, notes)
         const selected = selectUp(picture.pending, which.to)
-        yield* importAll(selected.map(({ file }) => file))
         return yield* runAll(
           migrations.map(({ id }) => id),
           selected,
@@ -240,6 +226,28 @@ export const makeEngine = (options: EngineOptions): Engine => {
     )
   }
 }
+
+/** Programs are imported: one that cannot be is found by the plan, and not by the deployment. */
+const planUp = (picture: Picture, { to }: UpOptions): Effect.Effect<Plan, MigrationError> =>
+  Effect.gen(function* () {
+    yield* knownId(picture, to)
+    const selected = selectUp(picture.pending, to)
+    yield* importAll(selected.map(({ file }) => file))
+    return {
+      direction: "up",
+      migrations: selected.map(({ file, row }) =>
+        planMigration(file, file.up, row?.status === "started" ? row.statementsDone : 0)
+      ),
+      problems: [...picture.problems, ...selected.flatMap(({ file }) => refusals(file.id, file.up))],
+      notes: [...picture.notes, ...selected.flatMap(({ file }) => emptyNote(file))]
+    }
+  })
+
+/** What `up` would do in an empty database; reaches none. */
+export const planEmpty = (source: Source, environment: string | undefined): Effect.Effect<Plan, MigrationError> =>
+  Effect.flatMap(source.load, (files) =>
+    planUp({ files, rows: [], ...reconcile(files, [], new Map(), { outOfOrder: "error", environment }) }, {})
+  )
 
 /** Most likely a template that nobody filled in yet; once applied, filling it in is an edit. */
 const emptyNote = ({ file, up }: MigrationFile): ReadonlyArray<string> =>

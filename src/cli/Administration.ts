@@ -80,6 +80,10 @@ export const drop = (name: string, force: boolean): Effect.Effect<void, SqlError
     (sql) => sql`DROP DATABASE ${sql(name)} ${sql.literal(force ? "WITH (FORCE)" : "")}`
   )
 
+/** Drops a database that nobody knows of yet. */
+export const dropIfExists = (name: string): Effect.Effect<void, SqlError, SqlClient.SqlClient> =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) => sql`DROP DATABASE IF EXISTS ${sql(name)}`)
+
 /** Makes a database with the server's defaults. */
 export const createPlain = (name: string): Effect.Effect<void, SqlError, SqlClient.SqlClient> =>
   Effect.flatMap(SqlClient.SqlClient, (sql) => sql`CREATE DATABASE ${sql(name)}`)
@@ -91,6 +95,10 @@ export const create = (name: string, definition: Definition): Effect.Effect<void
     const statements = creation(name, definition)
     yield* Effect.forEach(statements, (statement) => sql.unsafe(statement), { discard: true })
   })
+
+/** Gives a database another name; nobody may be connected to it. */
+export const rename = (name: string, to: string): Effect.Effect<void, SqlError, SqlClient.SqlClient> =>
+  Effect.flatMap(SqlClient.SqlClient, (sql) => sql`ALTER DATABASE ${sql(name)} RENAME TO ${sql(to)}`)
 
 const creation = (name: string, definition: Definition): ReadonlyArray<string> => {
   const database = identifier(name)

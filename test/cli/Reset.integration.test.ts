@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { TestDatabase } from "effect-plinth/testing"
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { clientAt } from "../support/clients.ts"
 import { withDatabase } from "../support/migrators.ts"
@@ -100,6 +100,76 @@ describe("plinth reset", () => {
       assert.strictEqual((yield* run("config", "mark", "development")).code, 2)
       assert.strictEqual((yield* run("config", "mark", "development", "--database-name", name)).code, 0)
       assert.strictEqual((yield* run("reset", "--yes", "--database-name", name, "--no-backup")).code, 0)
+    }).pipe(withDatabase)
+  )
+
+  it.live("reads and plans every migration before it drops anything, and then nothing was done", () =>
+    Effect.gen(function* () {
+      const { cwd, name, query, run } = yield* project
+      const answer = ["--yes", "--database-name", name, "--no-backup"]
+      const misspelt = yield* run("reset", ...answer, "--dir", "migratons")
+      assert.strictEqual(misspelt.code, 2)
+      assert.include(misspelt.stderr, "migratons")
+      for (const [file, text] of [
+        ["0002_b.js", "export default {{{\n"],
+        ["0002_b.sql", "CREATE TABLE b (id int);\nBEGIN;\n"],
+        ["0002_b.sql", "-- plinth: depends=0009\nCREATE TABLE b (id int);\n"]
+      ] as const) {
+        const path = join(cwd, "migrations", file)
+        writeFileSync(path, text)
+        const ended = yield* run("reset", ...answer)
+        assert.notStrictEqual(ended.code, 0, text)
+        assert.include(ended.stderr, "0002", text)
+        assert.notInclude(ended.stderr, "dropped")
+        assert.deepStrictEqual(yield* query(rows), three, text)
+        rmSync(path)
+      }
+    }).pipe(withDatabase)
+  )
+
+  it.live("says after a failure that the database was dropped, which backup holds it and how to restore that", () =>
+    Effect.gen(function* () {
+      const { cwd, name, query, run } = yield* project
+      writeFileSync(join(cwd, "migrations/0002_b.sql"), "SELECT nonsense;\n")
+      const ended = yield* run("reset", "--yes", "--database-name", name)
+      assert.strictEqual(ended.code, 1)
+      assert.include(ended.stderr, "0002_b.sql:1:8")
+      assert.include(ended.stderr, `"${name}" was dropped and made again before this`)
+      const [label] = readdirSync(join(cwd, "backups")).filter((entry) => /^\d/.test(entry))
+      assert.include(ended.stderr, `plinth backup restore ${label} --storage backups --into `)
+      assert.deepStrictEqual(yield* query(rows), [])
+
+      const without = yield* run("reset", "--no-backup", "--yes", "--database-name", name)
+      assert.include(without.stderr, `"${name}" was dropped and made again before this`)
+      assert.notInclude(without.stderr, "backup restore")
+    }).pipe(withDatabase)
+  )
+
+  it.live("drops nothing where the role may not create the database that takes its place", () =>
+    Effect.gen(function* () {
+      const { cwd, name, query, url } = yield* project
+      const role = `${name}_owner`
+      yield* query(`CREATE ROLE ${role} LOGIN PASSWORD 'sesame'`)
+      const [owner] = yield* query<{ readonly owner: string }>("SELECT current_user AS owner")
+      yield* query(`ALTER DATABASE ${name} OWNER TO ${role}`)
+      yield* query(`ALTER TABLE a OWNER TO ${role}`)
+      yield* query(`GRANT USAGE ON SCHEMA plinth TO ${role}`)
+      yield* query(`GRANT SELECT ON ALL TABLES IN SCHEMA plinth TO ${role}`)
+      const own = new URL(Redacted.value(url))
+      own.username = role
+      own.password = "sesame"
+      const ended = yield* plinth(["reset", "--yes", "--database-name", name, "--no-backup"], {
+        cwd,
+        env: { DATABASE_URL: own.href }
+      })
+      assert.strictEqual(ended.code, 1, ended.stderr)
+      assert.include(ended.stderr, "permission denied")
+      assert.notInclude(ended.stderr, "dropped")
+      assert.deepStrictEqual(yield* query(rows), three)
+      yield* query(`REASSIGN OWNED BY ${role} TO ${owner?.owner}`)
+      yield* query(`ALTER DATABASE ${name} OWNER TO ${owner?.owner}`)
+      yield* query(`DROP OWNED BY ${role}`)
+      yield* query(`DROP ROLE ${role}`)
     }).pipe(withDatabase)
   )
 

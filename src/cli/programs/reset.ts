@@ -1,17 +1,20 @@
 /**
  * `plinth reset`: drops a development database and makes it again, behind guard rails.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Backup from "../../Backup.ts"
+import * as Random from "effect/Random"
 import * as DatabaseConfig from "../../DatabaseConfig.ts"
 import type { Settings } from "../../DatabaseConfig.ts"
 import * as DatabaseErrors from "../../DatabaseError.ts"
 import * as Migrator from "../../Migrator.ts"
 import * as Administration from "../Administration.ts"
+import * as BackupFirst from "../BackupFirst.ts"
 import { onPrimary } from "../Clients.ts"
 import * as Confirm from "../Confirm.ts"
 import * as Exit from "../Exit.ts"
+import * as Failure from "../Failure.ts"
 import * as Format from "../Format.ts"
 import { isLocal } from "../Locality.ts"
 import * as Mark from "../Mark.ts"
@@ -57,6 +60,7 @@ export const reset = (input: Input) =>
     const node = DatabaseConfig.nodeName(settings.primary)
 
     yield* refuseElsewhere(settings, input)
+    yield* refuseUnplannable(folder)
     const lost = yield* look(settings, input)
     if (input.plan) {
       return yield* result({
@@ -75,9 +79,12 @@ export const reset = (input: Input) =>
       yield* notice(loss(node, lost, noticeStyle))
       yield* confirm(settings.primary.database, input)
     }
-    const backup = input.noBackup || lost.rows === 0 ? Option.none() : Option.some(yield* backUp(settings, input))
-    yield* replace(settings, input.force)
-    const applied = yield* onPrimary(
+    const backup =
+      input.noBackup || lost.rows === 0
+        ? Option.none()
+        : Option.some(yield* BackupFirst.take(settings, input.storage, "--no-backup leaves it out"))
+    const isDropped = yield* replace(settings, input.force)
+    const fill = onPrimary(
       Effect.gen(function* () {
         const migrator = yield* Migrator.make({ source: Migrations.source(folder), onEvent: yield* narrate })
         const ran = yield* migrator.up()
@@ -86,10 +93,11 @@ export const reset = (input: Input) =>
       }),
       settings
     )
+    const applied = yield* isDropped ? admitting(settings.primary.database, backup)(fill) : fill
     const steps: ReadonlyArray<Step> = [
       Option.match(backup, {
         onNone: () => ({ step: "backup", state: "skipped", detail: lost.rows === 0 ? "there were no rows" : "" }),
-        onSome: (label) => ({ step: "backup", state: "done", detail: label })
+        onSome: ({ directory, label }) => ({ step: "backup", state: "done", detail: `${label} in ${directory}` })
       }),
       { step: "database", state: "done", detail: `dropped and created ${node}` },
       { step: "migrations", state: "done", detail: `applied ${Format.plural(applied, "migration")}` },
@@ -103,7 +111,7 @@ export const reset = (input: Input) =>
         database: node,
         plan: false,
         lost: lostJson(lost),
-        backup: Option.getOrNull(backup),
+        backup: Option.getOrNull(Option.map(backup, ({ label }) => label)),
         steps
       }),
       text: () => Steps.render(steps, style)
@@ -114,6 +122,14 @@ const withApplication = (settings: Settings): Settings => ({
   ...settings,
   primary: { ...settings.primary, applicationName: application }
 })
+
+/** What is wrong with the migrations is found while there is still a database. */
+const refuseUnplannable = (folder: string) =>
+  Effect.gen(function* () {
+    const { problems } = yield* Migrator.planFresh({ source: Migrations.source(folder) })
+    const [problem] = problems
+    if (problem !== undefined) return yield* problem
+  })
 
 /** What can be refused without asking the server. */
 const refuseElsewhere = (settings: Settings, input: Input): Effect.Effect<void, Exit.CommandError> => {
@@ -180,30 +196,61 @@ const confirm = (database: string, input: Input) =>
     }
   })
 
-/** A backup of the whole cluster, which holds this database too. */
-const backUp = (settings: Settings, input: Input) =>
-  Effect.gen(function* () {
-    const { notice } = yield* Output
-    const directory = yield* Variables.text(input.storage, standard.storage)
-    yield* notice(`Taking a backup into ${directory} first (--no-backup leaves it out) ..`)
-    const { label } = yield* Effect.provide(
-      Effect.flatMap(Backup.Backup, (backup) => backup.create()),
-      Backup.layer({ source: settings.primary, directory })
-    )
-    return label
-  })
-
-/** Uninterruptible: between the two there is no database. */
+/**
+ * Made beside the old one first, so that what cannot be made is known before anything is dropped. Uninterruptible: between
+ * the drop and the rename there is no database of that name. The result says whether one was dropped.
+ */
 const replace = (settings: Settings, force: boolean) => {
   const { database } = settings.primary
   const swap = Effect.gen(function* () {
     const definition = yield* Administration.read(database)
-    if (Option.isNone(definition)) return yield* Administration.createPlain(database)
-    yield* Administration.drop(database, force)
-    yield* Administration.create(database, definition.value)
+    if (Option.isNone(definition)) return yield* Effect.as(Administration.createPlain(database), false)
+    const successor = `plinth_reset_${(yield* Random.nextIntBetween(0, 2 ** 32)).toString(36)}`
+    yield* Effect.zipRight(
+      Administration.create(successor, definition.value),
+      Administration.drop(database, force)
+    ).pipe(Effect.tapError(() => Effect.ignoreLogged(Administration.dropIfExists(successor))))
+    return yield* Effect.mapBoth(Administration.rename(successor, database), {
+      onFailure: (cause) =>
+        new Exit.CommandError({
+          what: `"${database}" was dropped, and the new one could not be given its name: ${DatabaseErrors.from(cause).description}`,
+          advice: `Rename it: ALTER DATABASE ${successor} RENAME TO ..`,
+          code: Exit.failed,
+          cause
+        }),
+      onSuccess: () => true
+    })
   })
-  return Administration.inMaintenance(Effect.uninterruptible(swap), settings).pipe(Effect.mapError(DatabaseErrors.from))
+  return Administration.inMaintenance(Effect.uninterruptible(swap), settings).pipe(
+    Effect.mapError((error) => (error._tag === "SqlError" ? DatabaseErrors.from(error) : error))
+  )
 }
+
+/** Whatever ends the command from here on, what was in the database is gone, and that is said. */
+const admitting =
+  (database: string, backup: Option.Option<BackupFirst.Taken>) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.catchAllCause(effect, (cause) =>
+      Effect.gen(function* () {
+        const said =
+          `"${database}" was dropped and made again before this, so what was in it is gone. ` +
+          Option.match(backup, {
+            onNone: () => "No backup was taken.",
+            onSome: (taken) => `Backup ${taken.label} holds it: \`${BackupFirst.restoring(taken)}\``
+          })
+        const failure = Failure.of(cause)
+        if (Option.isNone(failure)) {
+          const { notice } = yield* Output
+          yield* notice(said)
+          return yield* Effect.failCause(cause)
+        }
+        return yield* new Exit.CommandError({
+          what: `${failure.value.message}\n${said}`,
+          code: Exit.failed,
+          cause: Cause.squash(cause)
+        })
+      })
+    )
 
 /** How many tables are named one by one. */
 const namedTables = 8
