@@ -22,12 +22,12 @@ import type { Memory } from "./HealthMonitor/Pass.ts"
 import * as Pass from "./HealthMonitor/Pass.ts"
 import * as Registry from "./HealthMonitor/Registry.ts"
 import type { RegistryOptions, Selection } from "./HealthMonitor/Registry.ts"
-import { placeOf, statusOf } from "./HealthMonitor/Report.ts"
+import { placeOf, reportOf, statusOf } from "./HealthMonitor/Report.ts"
 import type { Outcome, Report, Suppression } from "./HealthMonitor/Report.ts"
 import * as Tiers from "./HealthMonitor/Tiers.ts"
 
 export * from "./HealthMonitor/HealthMonitorError.ts"
-export { exitCode, keyOf, status, statusOf, worstFirst } from "./HealthMonitor/Report.ts"
+export { exitCode, keyOf, reportOf, status, statusOf, worstFirst } from "./HealthMonitor/Report.ts"
 export type { Outcome, Report, ReportedFinding, Suppression } from "./HealthMonitor/Report.ts"
 export type { Selection } from "./HealthMonitor/Registry.ts"
 export { builtIn } from "./HealthMonitor/Registry.ts"
@@ -106,12 +106,10 @@ export const make = (options: Options): Effect.Effect<HealthMonitor["Type"], Hea
     const onePass = yield* Effect.makeSemaphore(1)
     const memory: Memory = new Map()
 
-    const reportOf = (outcomes: ReadonlyArray<Outcome>): Effect.Effect<Report> =>
-      Effect.map(Clock.currentTimeMillis, (atMillis) => ({
-        atMillis,
-        nodes: options.nodes.map((node) => node.name),
-        outcomes
-      }))
+    const reportNow = (outcomes: ReadonlyArray<Outcome>): Effect.Effect<Report> =>
+      Effect.map(Clock.currentTimeMillis, (atMillis) =>
+        reportOf({ atMillis, nodes: options.nodes.map((node) => node.name), outcomes })
+      )
 
     const pass = (selected: ReadonlyArray<HealthCheck>): Effect.Effect<ReadonlyArray<Outcome>> =>
       Effect.gen(function* () {
@@ -145,11 +143,11 @@ export const make = (options: Options): Effect.Effect<HealthMonitor["Type"], Hea
     return {
       checks,
       check: (selection = {}) =>
-        Registry.select(checks, selection).pipe(Effect.flatMap(pass), Effect.flatMap(reportOf)),
+        Registry.select(checks, selection).pipe(Effect.flatMap(pass), Effect.flatMap(reportNow)),
       report: Effect.gen(function* () {
         const outcomes = yield* Ref.get(known)
         const missing = Pass.notYetRun(checks, yield* Clock.currentTimeMillis)
-        return yield* reportOf(
+        return yield* reportNow(
           checks.flatMap((check) => {
             const found = outcomes.filter((outcome) => outcome.check === check.id)
             return found.length > 0 ? found : missing.filter((outcome) => outcome.check === check.id)

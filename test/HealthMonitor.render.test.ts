@@ -28,11 +28,8 @@ const finding = (
   ...fields
 })
 
-const report = (...outcomes: ReadonlyArray<HealthMonitor.Outcome>): HealthMonitor.Report => ({
-  atMillis: 0,
-  nodes: ["db:5432/app"],
-  outcomes
-})
+const report = (...outcomes: ReadonlyArray<HealthMonitor.Outcome>): HealthMonitor.Report =>
+  HealthMonitor.reportOf({ atMillis: 0, nodes: ["db:5432/app"], outcomes })
 
 const blind = HealthCheck.unknown(
   HealthCheck.UnknownReason.Privilege({ lacking: "pg_read_all_stats", grant: "GRANT pg_monitor TO app;" })
@@ -114,6 +111,15 @@ describe("exitCode", () => {
       HealthMonitor.exitCode(report(...outcomes), { failOn: "critical" })
     )
     assert.deepStrictEqual(codes, [0, 2, 3, 3])
+  })
+})
+
+describe("a report", () => {
+  it("says its status, which the exit code takes as well as the report", () => {
+    assert.strictEqual(mixed.status, "critical")
+    const codes = (["ok", "warning", "critical", "unknown"] as const).map((status) => HealthMonitor.exitCode(status))
+    assert.deepStrictEqual(codes, [0, 1, 2, 3])
+    assert.strictEqual(HealthMonitor.exitCode("warning", { failOn: "critical" }), 0)
   })
 })
 

@@ -237,7 +237,9 @@ describe("HealthMonitor", () => {
       assert.deepStrictEqual((yield* monitor.report).nodes, ["stub"])
     }).pipe(
       Effect.provide(
-        HealthMonitor.layerTest({ report: Effect.succeed({ atMillis: 0, nodes: ["stub"], outcomes: [] }) })
+        HealthMonitor.layerTest({
+          report: Effect.succeed(HealthMonitor.reportOf({ atMillis: 0, nodes: ["stub"], outcomes: [] }))
+        })
       )
     )
   )
@@ -257,7 +259,13 @@ describe("the built-in checks", () => {
   it("qualify every relation that they name, since pg_temp is searched first", () => {
     for (const check of HealthMonitor.builtIn) {
       if (check._tag !== "Node") continue
-      const sql = check.sql({ serverVersion: 150_000, inRecovery: false, user: "u", database: "d", privileges: [] })
+      const sql = check.sql({
+        serverVersion: 150_000,
+        inRecovery: false,
+        user: "u",
+        database: "d",
+        privileges: []
+      })
       assert.notMatch(sql, /\b(FROM|JOIN)\s+pg_(?!catalog\.)/i, check.id)
     }
   })

@@ -104,7 +104,7 @@ describe("the deployment, over stubs of services", () => {
   const ran: Migrator.Ran = { id: "0001", name: "customers", file: "0001_customers.sql", took: Duration.zero }
 
   /** A database whose only check found nothing. */
-  const report: HealthMonitor.Report = {
+  const report = HealthMonitor.reportOf({
     atMillis: 0,
     nodes: ["primary"],
     outcomes: [
@@ -120,7 +120,7 @@ describe("the deployment, over stubs of services", () => {
         measurements: []
       }
     ]
-  }
+  })
 
   const deploy = (up: Migrator.Migrator["Type"]["up"]) =>
     Deployment.migrate.pipe(

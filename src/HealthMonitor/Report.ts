@@ -53,6 +53,8 @@ export interface Outcome {
  * @category models
  */
 export interface Report {
+  /** The worst of the outcomes. */
+  readonly status: Status
   readonly atMillis: number
   readonly nodes: ReadonlyArray<string>
   readonly outcomes: ReadonlyArray<Outcome>
@@ -106,13 +108,21 @@ const rank: { readonly [S in Status]: number } = { ok: 0, unknown: 1, warning: 2
 const severityRank = { warning: 0, critical: 1 } as const
 
 /**
- * The worst status of a report.
+ * The worst status of a report, or of a part of one.
  *
  * @since 0.1.0
  * @category status
  */
-export const status = (report: Report): Status =>
+export const status = (report: Pick<Report, "outcomes">): Status =>
   report.outcomes.map(statusOf).reduce<Status>((worst, next) => (rank[next] > rank[worst] ? next : worst), "ok")
+
+/**
+ * Outcomes as a report, with their status.
+ *
+ * @since 0.1.0
+ * @category constructors
+ */
+export const reportOf = (fields: Omit<Report, "status">): Report => ({ status: status(fields), ...fields })
 
 /**
  * The outcomes of a report, worst first; the order of the registry within one status.
@@ -152,20 +162,20 @@ export const unknownsByReason = (
 }
 
 /**
- * Exit code of a program that shows the report: 0 ok, 1 warning, 2 critical, 3 unknown. With `failOn: "critical"` a
- * warning is 0; what was not seen stays 3.
+ * Exit code of a program that shows a report or its status: 0 ok, 1 warning, 2 critical, 3 unknown. With
+ * `failOn: "critical"` a warning is 0; what was not seen stays 3, which only the report tells of a warning.
  *
  * @since 0.1.0
  * @category status
  */
 export const exitCode = (
-  report: Report,
+  report: Report | Status,
   options?: { readonly failOn?: "warning" | "critical" | undefined }
 ): number => {
-  const worst = status(report)
+  const worst = typeof report === "string" ? report : status(report)
   if (worst === "critical") return 2
   if (worst === "warning" && options?.failOn === "critical") {
-    return report.outcomes.some((outcome) => outcome.unknowns.length > 0) ? 3 : 0
+    return typeof report !== "string" && report.outcomes.some((outcome) => outcome.unknowns.length > 0) ? 3 : 0
   }
   return { ok: 0, warning: 1, unknown: 3 }[worst]
 }

@@ -54,7 +54,7 @@ const ask = (path: string, outcomes: ReadonlyArray<HealthMonitor.Outcome>, optio
   Effect.flatMap(HealthMonitor.HealthMonitor, (monitor) => askMonitor(path, monitor, options)).pipe(
     Effect.provide(
       HealthMonitor.layerTest({
-        report: Effect.succeed({ atMillis: now, nodes: ["primary", "replica"], outcomes })
+        report: Effect.succeed(HealthMonitor.reportOf({ atMillis: now, nodes: ["primary", "replica"], outcomes }))
       })
     )
   )
