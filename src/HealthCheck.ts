@@ -70,6 +70,8 @@ export interface Facts {
   /** As SQL writes it, quoted where that is needed. */
   readonly user: string
   readonly database: string
+  /** The same for all addresses of one running server, and for no two servers. */
+  readonly server: string
   readonly privileges: ReadonlyArray<Privilege>
 }
 

@@ -10,7 +10,14 @@ import { xidAge } from "../src/HealthMonitor/checks/xidAge.ts"
 const context = {
   nowMillis: 1_000_000_000_000,
   node: "db:5432/app",
-  facts: { serverVersion: 150_000, inRecovery: false, user: "monitor", database: "app", privileges: [] },
+  facts: {
+    serverVersion: 150_000,
+    inRecovery: false,
+    user: "monitor",
+    database: "app",
+    privileges: [],
+    server: "5432 noon"
+  },
   earlier: []
 } as const
 
@@ -214,6 +221,23 @@ describe("role", () => {
       )[0],
       { severity: "critical", subject: "split brain" }
     ))
+
+  it("calls one server that is named twice that, and no split brain and no promotion", () => {
+    const [named, ...others] = evaluate(
+      { node: "a", meant: "primary", inRecovery: false, server: "5432 noon" },
+      { node: "b", meant: "replica", inRecovery: false, server: "5432 noon" }
+    )
+    assert.deepInclude(named, { severity: "warning", subject: "a", evidence: "a and b are one server: the primary" })
+    assert.isEmpty(others)
+    assert.deepInclude(
+      evaluate(
+        { node: "a", meant: "primary", inRecovery: false, server: "5432 noon" },
+        { node: "a", meant: "replica", inRecovery: false, server: "5432 noon" },
+        { node: "c", meant: "replica", inRecovery: false, server: "5432 one" }
+      )[0],
+      { severity: "critical", evidence: "2 nodes accept writes: a, c" }
+    )
+  })
 
   it("is critical when nobody accepts writes and a warning after a failover", () => {
     assert.deepStrictEqual(severities(evaluate({ node: "a", meant: "primary", inRecovery: true })), ["critical"])

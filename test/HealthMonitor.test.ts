@@ -264,7 +264,8 @@ describe("the built-in checks", () => {
         inRecovery: false,
         user: "u",
         database: "d",
-        privileges: []
+        privileges: [],
+        server: ""
       })
       assert.notMatch(sql, /\b(FROM|JOIN)\s+pg_(?!catalog\.)/i, check.id)
     }

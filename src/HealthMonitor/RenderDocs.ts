@@ -68,5 +68,6 @@ const exampleFacts = {
   inRecovery: false,
   user: "monitor",
   database: "app",
+  server: "",
   privileges: []
 } as const

@@ -23,6 +23,7 @@ const FactRow = Schema.Struct({
   inRecovery: Schema.Boolean,
   user: Schema.String,
   database: Schema.String,
+  server: Schema.String,
   privileges: Schema.Array(Schema.Literal("pg_read_all_stats", "pg_read_all_data"))
 })
 
@@ -31,6 +32,9 @@ SELECT current_setting('server_version_num')::int AS "serverVersion",
        pg_is_in_recovery() AS "inRecovery",
        quote_ident(current_user) AS "user",
        current_database()::text AS "database",
+       -- The port and the microsecond of the start: an address would differ by the way that leads to it, the system
+       -- identifier is also that of every standby.
+       concat_ws(' ', current_setting('port'), extract(epoch FROM pg_postmaster_start_time())) AS "server",
        ARRAY(SELECT role FROM unnest(ARRAY['pg_read_all_stats', 'pg_read_all_data']) AS role
              WHERE pg_has_role(current_user, role, 'USAGE')) AS "privileges"`
 

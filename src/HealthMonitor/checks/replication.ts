@@ -58,13 +58,26 @@ const positions = (earlier: ReadonlyArray<Snapshot<Row>>): ReadonlyArray<Replica
 
 const answered = (node: Node): boolean => Either.isRight(node.facts)
 
+const isSame = (node: Node, head: Node | undefined): boolean =>
+  head !== undefined &&
+  (node === head ||
+    (Either.isRight(node.facts) && Either.isRight(head.facts) && node.facts.right.server === head.facts.right.server))
+
+const unseen = (node: Node): ReadonlyArray<Row> =>
+  Either.isRight(node.facts)
+    ? []
+    : [{ node: node.name, user: "", standby: NodeFailure.fromError(node, node.facts.left) }]
+
 const read = (nodes: ReadonlyArray<Node>): Effect.Effect<ReadonlyArray<Row>, DatabaseError> =>
   Effect.gen(function* () {
     const writable = nodes.filter((node) => Either.isRight(node.facts) && !node.facts.right.inRecovery)
     // A node that was promoted beside its primary is the business of the check `role`.
     const head = writable.find((node) => node.role === "primary") ?? writable[0]
     const primary = head === undefined ? undefined : yield* readPrimary(head)
-    const standbys = nodes.filter((node) => node !== head && (node.role === "replica" || answered(node)))
+    // That a server is named twice is, too.
+    const standbys = nodes.filter((node) => !isSame(node, head) && (node.role === "replica" || answered(node)))
+    // Without its primary nobody knows of standbys: that is no cluster without them.
+    if (head === undefined && standbys.length === 0) return nodes.flatMap(unseen)
     return yield* Effect.forEach(
       standbys,
       (node) =>

@@ -1,19 +1,44 @@
 /**
  * Is every node what it is meant to be, and is there exactly one primary.
  */
+import * as Array from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import { finding, overCluster, unknown, UnknownReason } from "../../HealthCheck.ts"
+import type { Result } from "../../HealthCheck.ts"
 
 const Row = Schema.Struct({
   node: Schema.String,
   meant: Schema.Literal("primary", "replica"),
   /** Undefined when it did not answer. */
   inRecovery: Schema.optional(Schema.Boolean),
+  /** Which running server answered: two names may lead to one. */
+  server: Schema.optional(Schema.String),
   /** Why it did not. */
   failure: Schema.optional(Schema.String)
 })
+
+type Row = typeof Row.Type
+
+/** The rows of each server, in the order of the configuration: the primary first. What did not answer is by itself. */
+const byServer = (rows: ReadonlyArray<Row>): ReadonlyArray<Array.NonEmptyReadonlyArray<Row>> =>
+  Object.values(Array.groupBy(rows, (row) => (row.server === undefined ? `name ${row.node}` : `server ${row.server}`)))
+
+const namedTwice = ([first, ...others]: Array.NonEmptyReadonlyArray<Row>): ReadonlyArray<Result> =>
+  others.length === 0 || first.server === undefined
+    ? []
+    : [
+        finding({
+          severity: "warning",
+          subject: first.node,
+          evidence: `${listed([first, ...others].map(({ node }) => node))} are one server: ${first.inRecovery === true ? "a standby" : "the primary"}`,
+          remediation:
+            "Name each server once in DATABASE_URL and DATABASE_REPLICA_URLS; after a failover, see where each address leads now"
+        })
+      ]
+
+const listed = (names: ReadonlyArray<string>): string => `${names.slice(0, -1).join(", ")} and ${names.at(-1) ?? ""}`
 
 export const role = overCluster({
   id: "role",
@@ -29,6 +54,7 @@ export const role = overCluster({
         node: node.name,
         meant: node.role,
         inRecovery: Either.isRight(node.facts) ? node.facts.right.inRecovery : undefined,
+        server: Either.isRight(node.facts) ? node.facts.right.server : undefined,
         failure: Either.isLeft(node.facts) ? node.facts.left.description : undefined
       }))
     ),
@@ -38,20 +64,24 @@ export const role = overCluster({
       .map(({ failure = "it does not answer", node }) =>
         unknown(UnknownReason.Unreachable({ node, description: failure }), node)
       )
-    const writable = rows.filter((row) => row.inRecovery === false)
+    const servers = byServer(rows)
+    const twice = servers.flatMap(namedTwice)
+    const distinct = servers.map(([row]) => row)
+    const writable = distinct.filter((row) => row.inRecovery === false)
     if (writable.length > 1) {
       return [
-        ...silent,
         finding({
           severity: "critical",
           subject: "split brain",
           evidence: `${writable.length} nodes accept writes: ${writable.map((row) => row.node).join(", ")}`,
           remediation:
             "Stop writes to all but the one on the highest timeline (SELECT pg_walfile_name(pg_current_wal_insert_lsn())), then rejoin the others with pg_rewind"
-        })
+        }),
+        ...twice,
+        ...silent
       ]
     }
-    const misplaced = rows.flatMap((row) => {
+    const misplaced = distinct.flatMap((row) => {
       if (row.meant === "primary" && row.inRecovery === true) {
         const other = writable[0]
         return [
@@ -80,7 +110,7 @@ export const role = overCluster({
           ]
         : []
     })
-    return [...misplaced, ...silent]
+    return [...twice, ...misplaced, ...silent]
   },
   measure: (rows) =>
     rows.flatMap((row) =>
