@@ -7,7 +7,7 @@ import * as Redacted from "effect/Redacted"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import { HealthCheck, HealthMonitor } from "effect-plinth"
+import { DatabaseError, HealthCheck, HealthMonitor } from "effect-plinth"
 import { TestDatabase } from "effect-plinth/testing"
 import { findingsOf, sessions, target, unknownsOf, until } from "./HealthMonitor/nodes.ts"
 
@@ -233,6 +233,62 @@ layer(TestDatabase.layer({ replicas: 1 }), { excludeTestServices: true, timeout:
         yield* sql.unsafe(`GRANT pg_monitor TO ${plain};`)
         yield* until(monitor, "replication", (report) => HealthMonitor.status(report) === "ok")
         assert.strictEqual(HealthMonitor.status(yield* monitor.check({ tier: "fast" })), "ok")
+      })
+    )
+
+    it.scoped("name the GRANT where the tables of the migrations may not be read", () =>
+      Effect.gen(function* () {
+        const sql = yield* database
+        const plain = yield* role(sql, "reader")
+        yield* sql`CREATE SCHEMA hidden CREATE TABLE migration (id int)`
+        const { url } = yield* TestDatabase.TestDatabase
+        const reader = yield* sessions(as(url, plain), 1)
+        const read = reader`SELECT FROM hidden.migration`.pipe(
+          Effect.as({ pending: [], failed: [], drifted: [] }),
+          Effect.mapError(DatabaseError.from)
+        )
+        const monitor = yield* monitorOf({ user: plain, migrations: { name: "migrations", read } })
+        const report = yield* monitor.check({ ids: ["migrations-behind"] })
+        const [unknown] = unknownsOf(report, "migrations-behind")
+        const grant = unknown?.reason._tag === "Privilege" ? unknown.reason.grant : ""
+        assert.include(grant, `GRANT USAGE ON SCHEMA plinth TO ${plain};`)
+        assert.include(grant, `GRANT SELECT ON ALL TABLES IN SCHEMA plinth TO ${plain};`)
+        yield* sql.unsafe(grant.replaceAll("plinth", "hidden"))
+        assert.strictEqual((yield* monitor.check({ ids: ["migrations-behind"] })).status, "ok")
+        yield* sql`DROP SCHEMA hidden CASCADE`
+      })
+    )
+
+    it.scoped("know one server by two names, and a database that is not there", () =>
+      Effect.gen(function* () {
+        const { replicaUrls, url } = yield* TestDatabase.TestDatabase
+        const named = new URL(Redacted.value(url))
+        named.hostname = "localhost"
+        const missing = new URL(Redacted.value(url))
+        missing.pathname = "/it_is_not_there"
+        const monitor = yield* HealthMonitor.make({
+          nodes: yield* Effect.all([
+            target("a", "primary", url),
+            target("b", "replica", Redacted.make(named.href)),
+            ...replicaUrls.map((replica) => target("c", "replica", replica))
+          ]),
+          background: false
+        })
+        const report = yield* monitor.check({ ids: ["role"] })
+        assert.deepStrictEqual(
+          findingsOf(report, "role").map(({ evidence }) => evidence),
+          ["a and b are one server: the primary"]
+        )
+        const away = yield* HealthMonitor.make({
+          nodes: [yield* target("a", "primary", Redacted.make(missing.href))],
+          background: false
+        })
+        const alone = yield* away.check({ tier: "probe" })
+        assert.match(
+          findingsOf(alone, "reachable")[0]?.remediation ?? "",
+          /plinth setup --create-database|CREATE DATABASE/
+        )
+        assert.strictEqual(unknownsOf(alone, "replication")[0]?.reason._tag, "Unreachable")
       })
     )
 

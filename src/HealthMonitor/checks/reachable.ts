@@ -32,6 +32,12 @@ const explain = (error: DatabaseError): { readonly why: string; readonly remedia
       remediation: "Check firewall and routing: a packet filter drops, a closed port would have refused"
     }
   }
+  if (error.sqlState === "3D000") {
+    return {
+      why: says,
+      remediation: "Check the name of the database in the URL, or create it: plinth setup --create-database"
+    }
+  }
   switch (error.reason) {
     case "TlsFailed":
       return { why: `TLS failed (${says})`, remediation: "Check sslmode, sslrootcert and the certificate's host name" }
