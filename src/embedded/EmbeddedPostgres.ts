@@ -5,17 +5,19 @@
  * @since 0.1.0
  */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as Array from "effect/Array"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import type { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
+import { EmbeddedPostgresError } from "./EmbeddedPostgresError.ts"
 import * as Installation from "./Installation.ts"
 import type { Node } from "./Node.ts"
 import { inRealTime } from "./Node.ts"
 import * as Persistent from "./Persistent.ts"
+import * as PersistentDirectory from "./PersistentDirectory.ts"
 import * as ScratchServer from "./ScratchServer.ts"
 import * as Account from "./ServerAccount.ts"
 import * as TemporaryDirectory from "./TemporaryDirectory.ts"
@@ -51,7 +53,7 @@ export class EmbeddedPostgres extends Context.Tag("plinth/EmbeddedPostgres")<
 export interface Options {
   /**
    * Keeps the cluster in this directory: durable, with a random password, shared by all processes that open it. The last
-   * one to leave stops the servers.
+   * one to leave stops the servers. A restored backup is run as `startExisting` runs it, without replicas.
    *
    * @default a throw-away cluster, without a password and without fsync, that is removed with the scope
    */
@@ -107,7 +109,9 @@ export const make = (
     }
     const { primary, replicas } = yield* directory === undefined
       ? ThrowAway.make(installation, common)
-      : Persistent.open(installation, { ...common, directory })
+      : (yield* PersistentDirectory.isRestored(directory))
+        ? standalone(installation, { ...common, directory })
+        : Persistent.open(installation, { ...common, directory })
     return {
       primary,
       replicas,
@@ -117,6 +121,31 @@ export const make = (
       dataDirectory: primary.dataDirectory
     }
   }).pipe(inRealTime, Effect.provide(NodeFileSystem.layer), Effect.withSpan("EmbeddedPostgres.make"))
+
+const standalone = (
+  installation: Installation.Installation,
+  {
+    directory,
+    replicas,
+    ...options
+  }: {
+    readonly directory: string
+    readonly replicas: number
+    readonly settings: Readonly<Record<string, string>>
+    readonly startTimeout: Duration.Duration
+  }
+) =>
+  replicas > 0
+    ? new EmbeddedPostgresError({
+        reason: "Standalone",
+        operation: "open the cluster",
+        description: `${directory} is a restored data directory, which runs by itself`,
+        path: directory
+      })
+    : Effect.map(ScratchServer.make(installation, { ...options, dataDirectory: directory }), (primary) => ({
+        primary,
+        replicas: Array.empty<Node>()
+      }))
 
 /**
  * @since 0.1.0

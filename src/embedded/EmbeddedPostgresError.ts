@@ -24,6 +24,8 @@ export type Reason =
   | "DirectoryUnreachable"
   /** The directory holds something that is not a cluster of ours. */
   | "DirectoryForeign"
+  /** A restored data directory runs by itself, without replicas. */
+  | "Standalone"
   /** The data directory was made by another major version than the binaries. */
   | "VersionMismatch"
   /** Another process is starting or stopping the same cluster, or a server runs on the directory. */
@@ -54,6 +56,7 @@ const adviceByReason: Record<Reason, string> = {
   NoServerAccount: "PostgreSQL refuses to run as root: create a user named postgres, or run as a plain user",
   DirectoryUnreachable: "Choose a directory that this account can enter, or run as a plain user",
   DirectoryForeign: "Choose an empty directory, or one that Plinth made",
+  Standalone: "Ask for no replicas: `replicas: 0`, or `plinth dev --replicas 0`",
   VersionMismatch: "Set PG_BIN to a server of that version, or choose another directory",
   InUse: "Wait for the other process or end it, or choose another directory",
   InitFailed: "The output of initdb says why",

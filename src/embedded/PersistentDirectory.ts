@@ -31,6 +31,13 @@ const unmakeable = (directory: string) => (cause: PlatformError) =>
     cause
   })
 
+/** A data directory that is no cluster of ours, such as a restored backup. */
+export const isRestored = (directory: string): Effect.Effect<boolean, EmbeddedPostgresError, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    return !(yield* fs.exists(join(directory, mark))) && (yield* fs.exists(join(directory, "PG_VERSION")))
+  }).pipe(Effect.mapError(fromPlatform("open the cluster")))
+
 /** Makes the directory, or makes sure that it is one of ours. */
 export const prepare = (directory: string): Effect.Effect<void, EmbeddedPostgresError, FileSystem.FileSystem> =>
   Effect.gen(function* () {

@@ -50,6 +50,18 @@ describe("startExisting", () => {
     })
   )
 
+  it.scopedLive("is what a cluster's directory leads to where it is a restored one, alone", () =>
+    Effect.gen(function* () {
+      const directory = yield* restored
+      const error = yield* Effect.flip(Effect.scoped(EmbeddedPostgres.make({ directory, replicas: 1 })))
+      assert.strictEqual(error.reason, "Standalone")
+      assert.match(error.message, /--replicas 0/)
+      const cluster = yield* EmbeddedPostgres.make({ directory })
+      assert.deepStrictEqual(yield* query(cluster.url, "select n from proof"), [{ n: 7 }])
+      assert.isEmpty(cluster.replicas)
+    })
+  )
+
   it.scopedLive("never archives, and takes neither port nor libraries from the original", () =>
     Effect.gen(function* () {
       const directory = yield* restored
