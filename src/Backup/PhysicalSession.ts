@@ -61,7 +61,7 @@ export const fromDatabase =
           reason: "Unreachable",
           node,
           description: reported(error, node),
-          advice: "Check that the server runs and that host, port, user and password are right.",
+          advice: adviceWhenUnreachable(error),
           cause: error
         })
       : new BackupError({
@@ -93,16 +93,21 @@ const adviceWhenRefused = (error: DatabaseError, target: ConnectionTarget): stri
   }
   return (
     `Run ALTER ROLE ${role} REPLICATION as a superuser, and connect to the server itself and not to a pooler. ` +
-    "Where the provider offers no replication connections (most managed services), use the logical engine."
+    "Where the provider offers no replication connections (most managed services), take a logical backup with pg_dump."
   )
 }
+
+const adviceWhenUnreachable = (error: DatabaseError): string =>
+  error.sqlState === "3D000"
+    ? "Check the name of the database in the URL; a backup is of the whole cluster, so any database of it will do."
+    : "Check that the server runs and that host, port, user and password are right."
 
 const unsupported = (node: string, version: string): BackupError =>
   new BackupError({
     reason: "UnsupportedServer",
     node,
     description: `${node} runs PostgreSQL ${version}, and the physical engine needs ${firstSupportedMajor} or newer`,
-    advice: "Use the logical engine for this server, or upgrade it."
+    advice: "Take a logical backup of this server with pg_dump, or upgrade it."
   })
 
 /** Ends with the scope, and the lock and the retained WAL with it. */

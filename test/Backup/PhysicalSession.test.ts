@@ -87,13 +87,13 @@ describe("a server that cannot be backed up physically", () => {
       "PostgreSQL 14",
       [welcome, row(["140018", "14.18", "f", "16777216"])],
       "UnsupportedServer",
-      /PostgreSQL 14\.18.*needs 15 or newer.*logical engine/
+      /PostgreSQL 14\.18.*needs 15 or newer.*pg_dump/
     ],
     [
       "a role that may not replicate",
       [error("42501", "must be superuser or replication role to start walsender")],
       "ReplicationRefused",
-      /ALTER ROLE "copier" REPLICATION.*logical engine/
+      /ALTER ROLE "copier" REPLICATION.*pg_dump/
     ],
     [
       "a pooler",
@@ -106,6 +106,12 @@ describe("a server that cannot be backed up physically", () => {
       [error("28000", 'no pg_hba.conf entry for replication connection from host "10.0.0.1", user "copier"')],
       "ReplicationRefused",
       /Allow database app and user copier from this host in pg_hba\.conf/
+    ],
+    [
+      "a database that is not there",
+      [error("3D000", 'database "app" does not exist')],
+      "Unreachable",
+      /name of the database in the URL/
     ],
     ["a wrong password", [error("28P01", "password authentication failed")], "Unreachable", /user and password/],
     ["no answer to the first question", [welcome], "Stalled", /sent nothing for 500ms/]
