@@ -4,7 +4,7 @@
 import * as Args from "@effect/cli/Args"
 import * as Options from "@effect/cli/Options"
 import type * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
+import * as Redacted from "effect/Redacted"
 import type { ArgumentSpec, OptionSpec } from "./Spec.ts"
 import * as standard from "./specs/standardOptions.ts"
 
@@ -37,9 +37,9 @@ export const choice = <A extends string>(
 const secret = (spec: OptionSpec): Options.Options<Option.Option<Redacted.Redacted>> =>
   Options.optional(described(Options.redacted(spec.name), spec))
 
-/** Any number of secrets. */
+/** Any number of secrets. Repeated, `Options.redacted` refuses the value that it made itself. */
 const secrets = (spec: OptionSpec): Options.Options<ReadonlyArray<Redacted.Redacted>> =>
-  Options.repeated(described(Options.redacted(spec.name), spec))
+  Options.map(texts(spec), (values) => values.map((value) => Redacted.make(value)))
 
 /** An argument that must be given. */
 export const argument = (spec: ArgumentSpec): Args.Args<string> =>
