@@ -22,10 +22,28 @@ const connectionOptions = new Set(["url", "replicaUrls", "host", "port", "databa
 
 /** The settings that the options and the variables make. */
 export const settings = (options: DatabaseOptions): Effect.Effect<Settings, DatabaseConfig.DatabaseConfigError> =>
-  DatabaseConfig.fromEnv({
-    url: Option.getOrUndefined(options.url),
-    replicaUrls: options.replicaUrl.length === 0 ? undefined : options.replicaUrl
-  })
+  Effect.zipRight(
+    Option.isSome(options.url) ? Effect.void : refuseEmptyUrl,
+    DatabaseConfig.fromEnv({
+      url: Option.getOrUndefined(options.url),
+      replicaUrls: options.replicaUrl.length === 0 ? undefined : options.replicaUrl
+    })
+  )
+
+const urlVariable = standard.database.url.variable
+
+/** A secret that a pipeline failed to fill in. To take it for absent would be to migrate a throw-away cluster. */
+const refuseEmptyUrl = Effect.filterOrFail(
+  Effect.orElseSucceed(Config.string(urlVariable), () => "unset"),
+  (value) => value.trim() !== "",
+  () =>
+    new DatabaseConfig.DatabaseConfigError({
+      reason: "InvalidValue",
+      option: "url",
+      source: urlVariable,
+      description: "it is set and empty; give it a URL, or unset it"
+    })
+)
 
 /** Somebody has said where to connect. */
 export const isConfigured = (given: Settings): boolean =>
