@@ -35,6 +35,13 @@ export const text = (
         : Effect.orElseSucceed(Config.nonEmptyString(spec.variable), () => spec.default)
   })
 
+/** The text or its variable, where one of them was given. */
+export const given = (
+  option: Option.Option<string>,
+  { variable }: OptionSpec & { readonly variable: string }
+): Effect.Effect<Option.Option<string>> =>
+  Option.isSome(option) ? Effect.succeed(option) : Effect.option(Config.nonEmptyString(variable))
+
 const defaultFile = "plinth.config.json"
 
 const FileContent = Schema.parseJson(

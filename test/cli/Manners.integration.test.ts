@@ -134,6 +134,7 @@ describe("plinth", () => {
   it.live("never falls back on the embedded server in production, under CI, or when any database variable is set", () =>
     Effect.gen(function* () {
       const cwd = yield* temporaryDirectory()
+      mkdirSync(join(cwd, "migrations"))
       for (const env of [{ NODE_ENV: "production" }, { CI: "true" }]) {
         const ended = yield* plinth(["migrate", "status"], { cwd, env })
         assert.strictEqual(ended.code, 2, JSON.stringify(env))
@@ -148,6 +149,61 @@ describe("plinth", () => {
         assert.strictEqual(ended.code, command[0] === "backup" ? 2 : 3)
         assert.include(ended.stderr, "never guesses")
       }
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("takes any number of --replica-url, and shows no password of one", () =>
+    Effect.gen(function* () {
+      const one = ["config", "show", "--url", unreachable, "--replica-url", unreachable]
+      const single = yield* plinth(one)
+      assert.deepStrictEqual([single.code, single.stderr], [0, ""])
+      assert.match(single.stdout, /replicaUrls +postgres:\/\/app:\S+@127\.0\.0\.1:1\/shop /)
+      const ended = yield* plinth([...one, "--replica-url", "postgres://r2:sesame@h:2/shop"])
+      assert.deepStrictEqual([ended.code, ended.stderr], [0, ""])
+      assert.match(
+        ended.stdout,
+        /replicaUrls +postgres:\/\/app:\S+@127\.0\.0\.1:1\/shop, postgres:\/\/r2:\S+@h:2\/shop/
+      )
+      assert.notInclude(ended.stdout, "sesame")
+    })
+  )
+
+  it.live("takes a DATABASE_URL that is set and empty for a mistake, and for no licence to use another database", () =>
+    Effect.gen(function* () {
+      const cwd = yield* temporaryDirectory()
+      mkdirSync(join(cwd, "migrations"))
+      for (const DATABASE_URL of ["", " "]) {
+        for (const command of [["migrate", "up"], ["setup"], ["config"]]) {
+          const ended = yield* plinth(command, { cwd, env: { DATABASE_URL } })
+          assert.strictEqual(ended.code, 2, ended.stdout)
+          assert.match(ended.stderr, /^Error: .*DATABASE_URL.*empty/)
+        }
+      }
+      assert.isFalse(existsSync(join(cwd, ".plinth")))
+      const given = yield* plinth(["config", "--url", unreachable], { cwd, env: { DATABASE_URL: "" } })
+      assert.strictEqual(given.code, 0, given.stderr)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("refuses a folder that was named and is not there, before it reaches or makes a database", () =>
+    Effect.gen(function* () {
+      const cwd = yield* temporaryDirectory()
+      for (const command of [["setup"], ["health-check", "--url", unreachable], ["migrate", "up"], ["reset"]]) {
+        const usage = command[0] === "health-check" ? 3 : 2
+        for (const given of [
+          { args: ["--dir", "migratons"], env: {} },
+          { args: [], env: { PLINTH_DIR: "migratons" } }
+        ]) {
+          const ended = yield* plinth([...command, ...given.args], { cwd, env: given.env })
+          assert.deepStrictEqual([ended.code, ended.stdout], [usage, ""], command.join(" "))
+          assert.include(ended.stderr, `There is no folder ${join(cwd, "migratons")}`)
+          assert.include(ended.stderr, "--dir")
+          assert.include(ended.stderr, "plinth migrate create")
+        }
+      }
+      const status = yield* plinth(["migrate", "status"], { cwd })
+      assert.strictEqual(status.code, 2)
+      assert.isFalse(existsSync(join(cwd, ".plinth")))
     }).pipe(Effect.scoped)
   )
 

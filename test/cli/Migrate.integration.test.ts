@@ -210,15 +210,6 @@ describe("plinth migrate", () => {
     }).pipe(withDatabase)
   )
 
-  it.live("says in words that there is no folder, and exits 2", () =>
-    Effect.gen(function* () {
-      const { migrate } = yield* project({})
-      const ended = yield* migrate("plan", "--dir", "nowhere")
-      assert.strictEqual(ended.code, 2)
-      assert.match(ended.stderr, /^Error: The folder nowhere cannot be read: ENOENT: [^\n]*\nwhat to do: [^\n]*\n$/)
-    }).pipe(withDatabase)
-  )
-
   it.live("exits 4 for an older pending migration, and 5 for an applied file that was edited", () =>
     Effect.gen(function* () {
       const { migrate, write } = yield* project({ "0002_b.sql": "CREATE TABLE b (id int);\n" })

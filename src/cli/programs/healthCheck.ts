@@ -17,9 +17,7 @@ import * as Migrations from "../Migrations.ts"
 import type { DatabaseOptions } from "../Options.ts"
 import { Output } from "../Output.ts"
 import * as Session from "../Session.ts"
-import * as standard from "../specs/standardOptions.ts"
 import { table } from "../Table.ts"
-import * as Variables from "../Variables.ts"
 
 /** What the command line says. */
 export interface Input {
@@ -45,9 +43,12 @@ export const healthCheck = (input: Input) =>
 const run = (input: Input) =>
   Effect.gen(function* () {
     const output = yield* Output
+    const folder = yield* input.check.includes(migrationsBehind.id)
+      ? Effect.asSome(Migrations.require(input.dir))
+      : Migrations.find(input.dir)
     const { settings } = yield* Session.open(input.database, "none")
     const nodes = yield* targets(settings)
-    const migrations = yield* migrationFacts(input, nodes[0].run)
+    const migrations = yield* migrationFacts(folder, nodes[0].run)
     const monitor = yield* HealthMonitor.make({
       nodes,
       migrations,
@@ -88,24 +89,16 @@ const targets = (settings: Settings) => {
   )
 }
 
-/** What the folder's migrations are for the check that is behind them; nothing where there is no folder. */
-const migrationFacts = (input: Input, sql: SqlClient.SqlClient) =>
+/** What the folder's migrations are for the check that is behind them; nothing where nobody has migrations. */
+const migrationFacts = (folder: Option.Option<string>, sql: SqlClient.SqlClient) =>
   Effect.gen(function* () {
-    const folder = yield* Variables.text(input.dir, standard.dir)
-    if (!(yield* Migrations.exist(folder))) {
-      if (!input.check.includes(migrationsBehind.id)) return undefined
-      return yield* Exit.misused(
-        `${migrationsBehind.id} cannot be checked`,
-        "Give --dir or set PLINTH_DIR",
-        `there is no folder ${folder}`
-      )
-    }
+    if (Option.isNone(folder)) return undefined
     const migrator = yield* Effect.provideService(
-      Migrator.make({ source: Migrations.source(folder) }),
+      Migrator.make({ source: Migrations.source(folder.value) }),
       SqlClient.SqlClient,
       sql
     )
-    return Migrator.facts(folder, migrator)
+    return Migrator.facts(folder.value, migrator)
   })
 
 /** What the check of migrations is called. */

@@ -140,7 +140,8 @@ const withMigrator = <A, E, R>(
   use: (migrator: Migrator.Migrator["Type"], database: Session.Database) => Effect.Effect<A, E, R>
 ) =>
   Effect.gen(function* () {
-    const folder = yield* Variables.text(input.dir, standard.dir)
+    // Before a cluster is started, or made, for a folder that is not there.
+    const folder = yield* Migrations.require(input.dir)
     const database = yield* Session.open(input.database, "embedded")
     const onEvent = yield* narrate
     return yield* onPrimary(

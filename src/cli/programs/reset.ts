@@ -54,7 +54,7 @@ const application = "plinth reset"
 export const reset = (input: Input) =>
   Effect.gen(function* () {
     const { notice, noticeStyle, result, style } = yield* Output
-    const folder = yield* Variables.text(input.dir, standard.dir)
+    const folder = yield* Migrations.require(input.dir)
     const seeds = input.seed ? yield* Seeds.read(yield* Variables.text(input.seeds, standard.seeds)) : []
     const settings = withApplication((yield* Session.open(input.database, "embedded")).settings)
     const node = DatabaseConfig.nodeName(settings.primary)

@@ -44,7 +44,7 @@ export interface Input {
 export const setup = (input: Input) =>
   Effect.gen(function* () {
     const { result, style } = yield* Output
-    const folder = yield* Variables.text(input.dir, standard.dir)
+    const folder = yield* Migrations.find(input.dir)
     const seedsFolder = yield* Variables.text(input.seeds, standard.seeds)
     const seeds = input.seed ? yield* Seeds.read(seedsFolder) : undefined
     const database = yield* Session.open(input.database, "embedded")
@@ -138,12 +138,14 @@ const checkPrivileges = Effect.gen(function* () {
   } satisfies Step
 })
 
-const migrate = (folder: string, plan: boolean) =>
+const migrate = (found: Option.Option<string>, plan: boolean) =>
   Effect.gen(function* () {
-    if (!(yield* Migrations.exist(folder))) {
+    if (Option.isNone(found)) {
       if (!plan) yield* PlinthSchema.install
-      return { step: "migrations", state: "skipped", detail: `there is no folder ${folder}` } satisfies Step
+      const detail = `there is no folder ${standard.dir.default}`
+      return { step: "migrations", state: "skipped", detail } satisfies Step
     }
+    const folder = found.value
     const migrator = yield* Migrator.make({ source: Migrations.source(folder), onEvent: yield* narrate })
     const { migrations, problems } = yield* migrator.plan()
     const [problem] = problems
