@@ -77,6 +77,19 @@ const versions: ReadonlyArray<Version> = [
       `COMMENT ON TABLE plinth.environment IS
         'What this database is for. A mark whose identity is not the database''s own came with a dump or a copy'`
     ]
+  },
+  {
+    version: 3,
+    compatibleFrom: 1,
+    statements: [
+      `CREATE TABLE plinth.seed (
+        checksum text PRIMARY KEY,
+        file text NOT NULL,
+        loaded_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+        loaded_by text NOT NULL DEFAULT session_user
+      )`,
+      `COMMENT ON TABLE plinth.seed IS 'Files of seeds that were loaded into this database, by content'`
+    ]
   }
 ]
 

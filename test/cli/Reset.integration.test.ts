@@ -259,6 +259,28 @@ describe("plinth setup", () => {
     }).pipe(withDatabase)
   )
 
+  it.live("loads a file of seeds once, by its content, and says so", () =>
+    Effect.gen(function* () {
+      const { cwd, name, query, run } = yield* project
+      writeFileSync(join(cwd, "seeds/0002_log.sql"), "INSERT INTO a SELECT max(id) + 1 FROM a;\n")
+      const added = yield* run("setup", "--seed")
+      assert.match(added.stdout, /done +seeds +loaded 1 file of seeds in .*; 1 file loaded before/)
+      assert.deepStrictEqual(yield* query(rows), [...three, { id: 4 }])
+      assert.strictEqual((yield* run("setup", "--seed", "--plan")).code, 0)
+
+      writeFileSync(join(cwd, "seeds/0002_log.sql"), "-- reworded\nINSERT INTO a SELECT max(id)+1 FROM a;\n")
+      const again = yield* run("setup", "--seed")
+      assert.match(again.stdout, /ok +seeds +2 files of seeds loaded before, so nothing was loaded again/)
+      assert.deepStrictEqual(yield* query(rows), [...three, { id: 4 }])
+
+      writeFileSync(join(cwd, "seeds/0002_log.sql"), "INSERT INTO a SELECT max(id) + 2 FROM a;\n")
+      assert.include((yield* run("setup", "--seed")).stderr, "it has changed since it was loaded")
+      assert.deepStrictEqual(yield* query(rows), [...three, { id: 4 }, { id: 6 }])
+      yield* run("reset", "--seed", "--yes", "--database-name", name, "--no-backup")
+      assert.deepStrictEqual(yield* query(rows), [{ id: 1 }, { id: 2 }, { id: 4 }])
+    }).pipe(withDatabase)
+  )
+
   it.live("loads seeds into a database marked as production only for its name, and migrates nothing before that", () =>
     Effect.gen(function* () {
       const { cwd, name, query, run } = yield* project

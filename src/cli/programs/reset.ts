@@ -88,7 +88,7 @@ export const reset = (input: Input) =>
       Effect.gen(function* () {
         const migrator = yield* Migrator.make({ source: Migrations.source(folder), onEvent: yield* narrate })
         const ran = yield* migrator.up()
-        yield* Effect.forEach(seeds, Seeds.load, { discard: true })
+        yield* Seeds.load(seeds)
         return ran.length
       }),
       settings

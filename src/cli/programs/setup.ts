@@ -167,12 +167,23 @@ const migrate = (found: Option.Option<string>, plan: boolean) =>
 const seed = (folder: string, seeds: ReadonlyArray<Seeds.Seed> | undefined, plan: boolean) =>
   Effect.gen(function* () {
     if (seeds === undefined) return { step: "seeds", state: "skipped", detail: "--seed loads them" } satisfies Step
-    const named = `${Format.plural(seeds.length, "file")} of ${folder}`
-    if (plan) return { step: "seeds", state: "to do", detail: `load ${named}` } satisfies Step
+    const open = yield* Seeds.pending(seeds)
+    const before =
+      open.length === seeds.length ? "" : `; ${Format.plural(seeds.length - open.length, "file")} loaded before`
+    if (seeds.length > 0 && open.length === 0) {
+      const detail = `${Format.plural(seeds.length, "file")} of ${folder} loaded before, so nothing was loaded again`
+      return { step: "seeds", state: "ok", detail } satisfies Step
+    }
+    const named = `${Format.plural(open.length, "file")} of ${folder}`
+    if (plan) return { step: "seeds", state: "to do", detail: `load ${named}${before}` } satisfies Step
     const started = yield* Clock.currentTimeMillis
-    yield* Effect.forEach(seeds, Seeds.load, { discard: true })
+    yield* Seeds.load(seeds)
     const took = Duration.millis((yield* Clock.currentTimeMillis) - started)
-    return { step: "seeds", state: "done", detail: `loaded ${named} in ${Format.duration(took)}` } satisfies Step
+    return {
+      step: "seeds",
+      state: "done",
+      detail: `loaded ${named} in ${Format.duration(took)}${before}`
+    } satisfies Step
   })
 
 const checkHealth = (settings: DatabaseConfig.Settings) =>
