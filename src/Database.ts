@@ -15,6 +15,7 @@ import * as DatabaseConfig from "./DatabaseConfig.ts"
 import type { ConnectionTarget, DatabaseConfigError, Settings } from "./DatabaseConfig.ts"
 import type { Named } from "./Database/Named.ts"
 import * as NamedTags from "./Database/Named.ts"
+import * as ReplicaNotices from "./Database/ReplicaNotices.ts"
 import type { DatabaseError } from "./DatabaseError.ts"
 import type { Target } from "./HealthCheck.ts"
 import * as HealthMonitor from "./HealthMonitor.ts"
@@ -161,9 +162,10 @@ const fromSettings = <R>(
       const { monitor, pool, primary, replicas, router } = resolved
       const nodes = NodeMonitor.layer({ targets: [primary, ...replicas], settings: monitor })
       return Layer.merge(
-        QueryRouter.layer({ pool, router, client: options.client }).pipe(
-          Layer.provideMerge(Layer.merge(nodes, Listener.layer(listenerTarget(primary, replicas))))
-        ),
+        Layer.merge(
+          QueryRouter.layer({ pool, router, client: options.client }),
+          Layer.scopedDiscard(ReplicaNotices.make)
+        ).pipe(Layer.provideMerge(Layer.merge(nodes, Listener.layer(listenerTarget(primary, replicas))))),
         health(resolved, options)
       )
     })
