@@ -57,7 +57,7 @@ describe("Migrator.down", () => {
       })
       yield* migrator.up()
       const plan = yield* migrator.plan({ direction: "down" })
-      assert.deepStrictEqual(plan.migrations[0]?.losses, ["drops table a: 1 row"])
+      assert.deepStrictEqual(plan.migrations[0]?.losses, ["table a: 1 row"])
     }).pipe(withDatabase)
   )
 
@@ -68,11 +68,11 @@ describe("Migrator.down", () => {
       const plan = yield* migrator.plan({ direction: "down", steps: 3 })
       assert.deepStrictEqual(ids(plan.migrations), ["0003", "0002", "0001"])
       assert.deepStrictEqual(plan.migrations[0]?.losses, [
-        "drops column users.email: 12,345 non-null values",
-        "drops column users.note: 0 non-null values",
-        'drops table "Shop": 0 rows'
+        "column users.email: 12,345 non-null values",
+        "column users.note: 0 non-null values",
+        'table "Shop": 0 rows'
       ])
-      assert.deepStrictEqual(plan.migrations[2]?.losses, ["drops table users: 12,345 rows"])
+      assert.deepStrictEqual(plan.migrations[2]?.losses, ["table users: 12,345 rows"])
       assert.strictEqual((yield* migrator.status).pending, 0)
     }).pipe(withDatabase)
   )

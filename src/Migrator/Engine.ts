@@ -156,8 +156,8 @@ export const makeEngine = (options: EngineOptions): Engine => {
       ({ down, file, row }) =>
         Effect.map(
           down._tag === "Script"
-            ? Effect.mapError(Losses.describe(reader, down), (error) => Failure.ofStep("counting what is lost", error))
-            : Effect.succeed([]),
+            ? Effect.mapError(Losses.read(reader, down), (error) => Failure.ofStep("counting what is lost", error))
+            : Effect.succeed(Losses.unknown),
           (losses) => planMigration(file, down, row.status === "reverting" ? row.statementsDone : 0, losses)
         ),
       { concurrency: 1 }

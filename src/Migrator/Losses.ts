@@ -15,12 +15,13 @@ const name = `(?:"(?:[^"]|"")+"|[^\\s".(),;]+)`
 const qualified = `${name}(?: \\. ${name})?`
 const dropTable = /^drop (?:foreign )?table (?:if exists )?(.+?)(?: cascade| restrict)?$/
 const truncate = /^truncate (?:table )?(?:only )?(.+?)(?: restart identity| continue identity)?(?: cascade| restrict)?$/
+const deleteAll = new RegExp(`^delete from (?:only )?(${qualified})$`)
 const alterTable = new RegExp(`^alter table (?:if exists )?(?:only )?(${qualified}) (?:\\* )?(.+)$`)
 const dropColumn = new RegExp(`(?:^|, )drop (?:column )?(?:if exists )?(${name})(?: cascade| restrict)?(?=$|,)`, "g")
 const dropSchema = new RegExp(`^drop schema (?:if exists )?(${name}(?: , ${name})*) cascade$`)
 
 type Loss =
-  | { readonly _tag: "Table"; readonly table: string; readonly verb: string }
+  | { readonly _tag: "Table"; readonly table: string; readonly what: string }
   | { readonly _tag: "Column"; readonly table: string; readonly column: string }
   | { readonly _tag: "Schema"; readonly schema: string }
 
@@ -29,12 +30,12 @@ const unspaced = (text: string): string => text.replaceAll(" . ", ".")
 /** The losses that the text of a script shows; a program or a DO block may do more. */
 const lossesIn = (script: Script): ReadonlyArray<Loss> =>
   script.statements.flatMap(({ normalized }): ReadonlyArray<Loss> => {
-    const tables = (list: string, verb: string): ReadonlyArray<Loss> =>
-      list.split(" , ").map((table) => ({ _tag: "Table", table: unspaced(table), verb }))
+    const tables = (list: string, what: string): ReadonlyArray<Loss> =>
+      list.split(" , ").map((table) => ({ _tag: "Table", table: unspaced(table), what }))
     const dropped = dropTable.exec(normalized)?.[1]
-    if (dropped !== undefined) return tables(dropped, "drops")
-    const truncated = truncate.exec(normalized)?.[1]
-    if (truncated !== undefined) return tables(truncated, "empties")
+    if (dropped !== undefined) return tables(dropped, "table ")
+    const truncated = truncate.exec(normalized)?.[1] ?? deleteAll.exec(normalized)?.[1]
+    if (truncated !== undefined) return tables(truncated, "all rows of table ")
     const schemas = dropSchema.exec(normalized)?.[1]
     if (schemas !== undefined) return schemas.split(" , ").map((schema) => ({ _tag: "Schema", schema }))
     const [, table, actions] = alterTable.exec(normalized) ?? []
@@ -49,12 +50,17 @@ const Count = Schema.Struct({ count: Schema.Number })
 
 const format = (count: number): string => Math.max(0, count).toLocaleString("en-US")
 
+interface Counted {
+  readonly text: string
+  readonly ofData: boolean
+}
+
 /** Rows, or values that are not null, in words. */
 const count = Effect.fnUntraced(function* (
   session: Session,
   table: string,
   column: string | undefined
-): Effect.fn.Return<string | undefined, SqlError> {
+): Effect.fn.Return<Counted | undefined, SqlError> {
   const regclass = `pg_catalog.to_regclass(${literal(table)})`
   const what = column === undefined ? "rows" : "non-null values"
   const present =
@@ -71,32 +77,50 @@ const count = Effect.fnUntraced(function* (
       COALESCE((SELECT reltuples FROM pg_catalog.pg_class WHERE oid = ${regclass}), 0)::float8 AS estimate`
   )
   if (size?.exists !== true) return undefined
-  if (size.pages > countablePages) return `about ${format(size.estimate)} ${column === undefined ? what : "rows"}`
+  if (size.pages > countablePages) {
+    return { text: `about ${format(size.estimate)} ${column === undefined ? what : "rows"}`, ofData: true }
+  }
   const [counted] = yield* session.read(Count, `SELECT count(${column ?? "*"})::float8 AS count FROM ${table}`)
   const number = counted?.count ?? 0
-  return `${format(number)} ${number === 1 ? what.slice(0, -1) : what}`
+  return { text: `${format(number)} ${number === 1 ? what.slice(0, -1) : what}`, ofData: number > 0 }
 })
 
-/** Each loss as a sentence: `drops column users.email: 12,345 non-null values`. */
-export const describe = (session: Session, script: Script): Effect.Effect<ReadonlyArray<string>, SqlError> =>
+/** What a migration loses. */
+export interface Losses {
+  /** Each as a sentence: `column users.email: 12,345 non-null values`. */
+  readonly sentences: ReadonlyArray<string>
+  /** There are rows or values among them, or nobody can know. */
+  readonly ofData: boolean
+}
+
+/** A program shows what it loses only when it runs. */
+export const unknown: Losses = { sentences: [], ofData: true }
+
+/** What a script loses. */
+export const read = (session: Session, script: Script): Effect.Effect<Losses, SqlError> =>
   Effect.map(
     Effect.forEach(
       lossesIn(script),
       (loss) => {
         switch (loss._tag) {
           case "Schema":
-            return Effect.succeed(`drops schema ${loss.schema} and everything in it`)
+            return Effect.succeed({ sentence: `schema ${loss.schema} and everything in it`, ofData: true })
           case "Table":
-            return Effect.map(count(session, loss.table, undefined), (rows) =>
-              rows === undefined ? undefined : `${loss.verb} table ${loss.table}: ${rows}`
-            )
+            return Effect.map(count(session, loss.table, undefined), sentenceOf(loss.what + loss.table))
           case "Column":
-            return Effect.map(count(session, loss.table, loss.column), (values) =>
-              values === undefined ? undefined : `drops column ${loss.table}.${loss.column}: ${values}`
+            return Effect.map(
+              count(session, loss.table, loss.column),
+              sentenceOf(`column ${loss.table}.${loss.column}`)
             )
         }
       },
       { concurrency: 1 }
     ),
-    (sentences) => sentences.filter((sentence) => sentence !== undefined)
+    (found) => {
+      const losses = found.filter((loss) => loss !== undefined)
+      return { sentences: losses.map(({ sentence }) => sentence), ofData: losses.some(({ ofData }) => ofData) }
+    }
   )
+
+const sentenceOf = (what: string) => (counted: Counted | undefined) =>
+  counted === undefined ? undefined : { sentence: `${what}: ${counted.text}`, ofData: counted.ofData }

@@ -3,6 +3,7 @@
  */
 import type { MigrationFile, Script } from "./MigrationFile.ts"
 import { excerpt } from "./Excerpt.ts"
+import type { Losses } from "./Losses.ts"
 import { MigrationError } from "./MigrationError.ts"
 import type { Pending } from "./Reconcile.ts"
 import { segments } from "./Segments.ts"
@@ -46,8 +47,10 @@ export interface PlannedMigration {
   readonly done: number
   /** Empty for a program, which shows what it does only when it runs. */
   readonly segments: ReadonlyArray<PlannedSegment>
-  /** What would be lost for good. */
+  /** What would be lost for good, as far as its statements show it. */
   readonly losses: ReadonlyArray<string>
+  /** Rows or values would be lost, or it is a program, of which nobody knows. Never for what is applied. */
+  readonly losesData: boolean
 }
 
 /**
@@ -62,12 +65,14 @@ export interface Plan {
   readonly notes: ReadonlyArray<string>
 }
 
+const none: Losses = { sentences: [], ofData: false }
+
 /** The plan of one migration. */
 export const planMigration = (
   file: MigrationFile,
   body: MigrationFile["up"],
   done: number,
-  losses: ReadonlyArray<string> = []
+  losses: Losses = none
 ): PlannedMigration => {
   const planned = body._tag === "Code" ? [] : planSegments(body, done)
   return {
@@ -79,7 +84,8 @@ export const planMigration = (
     transactional: done === 0 && planned.length <= 1 && planned.every((segment) => segment.transactional),
     done,
     segments: planned,
-    losses
+    losses: losses.sentences,
+    losesData: losses.ofData
   }
 }
 

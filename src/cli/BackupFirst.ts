@@ -16,12 +16,12 @@ export interface Taken {
   readonly directory: string
 }
 
-/** Backs up the whole cluster, which holds this database too. `without` names the option that leaves it out. */
-export const take = (settings: Settings, storage: Option.Option<string>, without: string) =>
+/** Backs up the whole cluster, which holds this database too. `remark` stands behind the notice. */
+export const take = (settings: Settings, storage: Option.Option<string>, remark = "") =>
   Effect.gen(function* () {
     const { notice } = yield* Output
     const directory = yield* Variables.text(storage, standard.storage)
-    yield* notice(`Taking a backup into ${directory} first (${without}) ..`)
+    yield* notice(`Taking a backup into ${directory} first${remark} ..`)
     const { label } = yield* Effect.provide(
       Effect.flatMap(Backup.Backup, (backup) => backup.create()),
       Backup.layer({ source: settings.primary, directory })

@@ -33,6 +33,8 @@ const down = Handler.make(
     steps: Options.integer(spec.down.options.steps),
     dryRun: Options.flag(spec.down.options.dryRun),
     lockWait: Options.text(spec.down.options.lockWait),
+    backup: Options.flag(spec.down.options.backup),
+    storage: Options.text(spec.down.options.storage),
     databaseName: Options.text(spec.down.options.databaseName),
     yes: Options.flag(spec.down.options.yes)
   },

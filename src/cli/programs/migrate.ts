@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Migrator from "../../Migrator.ts"
+import * as BackupFirst from "../BackupFirst.ts"
 import { onPrimary } from "../Clients.ts"
 import * as Confirm from "../Confirm.ts"
 import * as Durations from "../Durations.ts"
@@ -57,10 +58,12 @@ export const down = (
     readonly dryRun: boolean
     readonly lockWait: Option.Option<string>
     readonly databaseName: Option.Option<string>
+    readonly backup: boolean
+    readonly storage: Option.Option<string>
     readonly yes: boolean
   }
 ) =>
-  withMigrator(input, runOptions(input), (migrator, database) =>
+  withMigrator(input, runOptions(input), (migrator, { settings }) =>
     Effect.gen(function* () {
       const { notice, noticeStyle, result } = yield* Output
       if (Option.isSome(input.to) && Option.isSome(input.steps)) {
@@ -75,15 +78,37 @@ export const down = (
       if (problem !== undefined) return yield* problem
       if (found.migrations.length > 0) {
         yield* notice(text.plan(found, noticeStyle))
-        yield* Mark.confirmProduction(database.settings.primary.database, input.databaseName)
-        if (!(yield* Variables.flag(input.yes, standard.yes))) {
-          yield* Confirm.yes(`Take back ${Format.plural(found.migrations.length, "migration")}?`)
+        yield* confirm(found, settings.primary.database, input)
+        if (input.backup) {
+          const taken = yield* BackupFirst.take(settings, input.storage)
+          yield* notice(`To get back at what is lost: \`${BackupFirst.restoring(taken)}\``)
         }
       }
       const done = yield* migrator.down(range)
       yield* result({ text: () => text.ran(done, "down"), json: () => text.ranJson(done, "down") })
     })
   )
+
+/** What holds data, or production, is lost only for the name of its database; else yes is enough. */
+const confirm = (
+  found: Migrator.Plan,
+  database: string,
+  input: { readonly databaseName: Option.Option<string>; readonly yes: boolean; readonly backup: boolean }
+) =>
+  Effect.gen(function* () {
+    const { notice } = yield* Output
+    const isAnswered = yield* Variables.flag(input.yes, standard.yes)
+    if (Option.isSome(input.databaseName) || !found.migrations.some(({ losesData }) => losesData)) {
+      yield* Mark.confirmProduction(database, input.databaseName)
+      if (!isAnswered) yield* Confirm.yes(`Take back ${Format.plural(found.migrations.length, "migration")}?`)
+      return
+    }
+    if (!input.backup) yield* notice("--backup takes a backup first.")
+    const instead = `--yes --database-name ${database}`
+    const why = "data would be lost"
+    if (!isAnswered) return yield* Confirm.typed(`Type ${database} to lose this:`, database, instead, why)
+    return yield* Exit.misused("--yes alone does not say which database is to lose data", `Give ${instead}`, why)
+  })
 
 /** Shows where every migration stands. */
 export const status = (input: Input & { readonly exitCode: boolean }) =>
@@ -118,7 +143,7 @@ const showPlan = <E, R>(planned: Effect.Effect<Migrator.Plan, E, R>, exitCode: b
     if (exitCode) yield* Exit.finish(codeOf(found.problems, found.migrations.length))
   })
 
-/** A refusal says more than that something is pending. */
+/** A refusal says more than that something is pending, and fails a pipeline whether it asked or not. */
 const codeOf = (problems: ReadonlyArray<Migrator.MigrationError>, pending: number): number =>
   problems[0] !== undefined
     ? Failure.codeOf(problems[0]._tag, problems[0].reason)

@@ -31,7 +31,8 @@ const planned = (migration: PlannedMigration, style: Style): string => {
     .filter((segment) => segment.why !== undefined)
     .map((segment) => `    line ${segment.statements[0]?.line ?? 1} outside of a transaction: ${segment.why}`)
   const losses = migration.losses.map((loss) => `    ${style.bad("loses")} ${loss}`)
-  return [`  ${style.bold(migration.file)}  ${style.dim(how)}`, ...alone, ...losses].join("\n")
+  const unknown = migration.losesData && losses.length === 0 ? ["    what it loses shows only when it runs"] : []
+  return [`  ${style.bold(migration.file)}  ${style.dim(how)}`, ...alone, ...losses, ...unknown].join("\n")
 }
 
 const remarks = (

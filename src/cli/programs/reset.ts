@@ -82,7 +82,7 @@ export const reset = (input: Input) =>
     const backup =
       input.noBackup || lost.rows === 0
         ? Option.none()
-        : Option.some(yield* BackupFirst.take(settings, input.storage, "--no-backup leaves it out"))
+        : Option.some(yield* BackupFirst.take(settings, input.storage, " (--no-backup leaves it out)"))
     const isDropped = yield* replace(settings, input.force)
     const fill = onPrimary(
       Effect.gen(function* () {

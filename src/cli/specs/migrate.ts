@@ -2,15 +2,24 @@
  * `plinth migrate`: the definition.
  */
 import type { CommandSpec, ExitSpec } from "../Spec.ts"
-import { database, databaseName, dir, output, yes } from "./standardOptions.ts"
+import { database, databaseName, dir, output, storage, yes } from "./standardOptions.ts"
 
-const exits: ReadonlyArray<ExitSpec> = [
-  [1, "failed; what was done before it is said, and the next run goes on from there"],
+const refusals: ReadonlyArray<ExitSpec> = [
   [4, "refused: an older migration is pending behind a newer applied one"],
   [5, "refused: what was applied and what is in the folder differ"]
 ]
 
-const pendingExits: ReadonlyArray<ExitSpec> = [...exits, [3, "with --exit-code: migrations are pending"]]
+const exits: ReadonlyArray<ExitSpec> = [
+  [1, "failed; what was done before it is said, and the next run goes on from there"],
+  ...refusals
+]
+
+const pendingExits: ReadonlyArray<ExitSpec> = [
+  [1, "failed, or `up` would be refused for another reason than these"],
+  [3, "with --exit-code: migrations are pending"],
+  [4, "`up` would be refused: an older migration is pending behind a newer applied one"],
+  [5, "`up` would be refused: what was applied and what is in the folder differ"]
+]
 
 const shared = { ...database, dir, ...output } as const
 
@@ -40,7 +49,7 @@ export const plan = {
     members: {
       direction: "up or down",
       migrations:
-        "what would run, in order: id, name, file, kind, language, transactional, done, segments of statements, losses",
+        "what would run, in order: id, name, file, kind, language, transactional, done, segments of statements, losses, losesData",
       problems: "why it would be refused: reason, migration, location, description, advice",
       notes: "what is worth knowing"
     }
@@ -76,16 +85,18 @@ export const up = {
 
 export const down = {
   name: "down",
-  summary: "Undo the last migration",
+  summary: "Take the last migration back",
   description: [
-    "Runs the `.down.sql` beside the migration, or its `-- plinth:down` section. The plan is shown and confirmed first."
+    "Runs the `.down.sql` beside the migration, its `-- plinth:down` section, or the `down` of a program. The plan is shown and confirmed first: by the name of the database where rows or values would be lost, where nobody can know (a program), and where the database is marked as production."
   ],
   options: {
     ...shared,
-    to: { name: "to", value: "id", description: "Undo everything after this migration, and keep it" },
-    steps: { name: "steps", value: "number", default: "1", description: "How many migrations to undo" },
-    dryRun: { name: "dry-run", description: "Show what would be undone, and change nothing" },
+    to: { name: "to", value: "id", description: "Take back everything after this migration, and keep it" },
+    steps: { name: "steps", value: "number", default: "1", description: "How many migrations to take back" },
+    dryRun: { name: "dry-run", description: "Show what would be taken back and lost, and change nothing" },
     lockWait,
+    backup: { name: "backup", description: "Take a backup first" },
+    storage,
     databaseName,
     yes
   },
@@ -94,7 +105,11 @@ export const down = {
     members: { migrations: "what was taken back, in order: id, name, file, millis" }
   },
   exits,
-  examples: [{ command: "plinth migrate down --steps 2 --yes", does: "undo two migrations without being asked" }]
+  examples: [
+    { command: "plinth migrate down --dry-run", does: "what would be lost" },
+    { command: "plinth migrate down --steps 2 --yes", does: "take two back without being asked, unless data is lost" },
+    { command: "plinth migrate down --backup --yes --database-name shop_dev", does: "lose data, and keep a backup" }
+  ]
 } as const satisfies CommandSpec
 
 export const status = {
