@@ -99,9 +99,32 @@ describe("plinth migrate", () => {
       assert.match(unasked.stderr, /\b3 rows\b/)
       assert.include(unasked.stderr, "--yes")
       assert.deepStrictEqual(yield* query("SELECT count(*)::int AS n FROM a"), [{ n: 3 }])
-      assert.strictEqual((yield* migrate("down", "--yes")).code, 0)
-      assert.deepStrictEqual(yield* query("SELECT to_regclass('a')::text AS a"), [{ a: null }])
     }).pipe(withDatabase)
+  )
+
+  it.live(
+    "takes back what holds data only for the name of its database, and after a backup where that is asked for",
+    () =>
+      Effect.gen(function* () {
+        const { cwd, migrate, query } = yield* project({
+          "0001_a.sql": "CREATE TABLE a (id int);\nINSERT INTO a VALUES (1);\n-- plinth:down\nDROP TABLE a;\n",
+          "0002_b.sql": "CREATE TABLE b (id int);\n-- plinth:down\nDROP TABLE b;\n"
+        })
+        const { name } = yield* TestDatabase.TestDatabase
+        yield* migrate("up")
+        const unnamed = yield* migrate("down", "--steps", "2", "--yes")
+        assert.strictEqual(unnamed.code, 2)
+        assert.include(unnamed.stderr, "loses table a: 1 row\n")
+        assert.include(unnamed.stderr, `--yes --database-name ${name}`)
+        assert.include(unnamed.stderr, "--backup")
+        assert.deepStrictEqual(yield* query("SELECT to_regclass('b')::text AS b"), [{ b: "b" }])
+        assert.strictEqual((yield* migrate("down", "--yes")).code, 0)
+        const named = yield* migrate("down", "--yes", "--database-name", name, "--backup")
+        assert.strictEqual(named.code, 0, named.stderr)
+        const [label] = readdirSync(join(cwd, "backups")).filter((entry) => /^\d/.test(entry))
+        assert.include(named.stderr, `plinth backup restore ${label} --storage backups --into `)
+        assert.deepStrictEqual(yield* query("SELECT to_regclass('a')::text AS a"), [{ a: null }])
+      }).pipe(withDatabase)
   )
 
   it.live("takes nothing back from a database marked as production without its name, whatever else is answered", () =>
@@ -219,7 +242,10 @@ describe("plinth migrate", () => {
       assert.strictEqual((yield* migrate("up", "--out-of-order")).code, 0)
       write("0002_b.sql", "CREATE TABLE b (id bigint);\n")
       assert.strictEqual((yield* migrate("up")).code, 5)
-      assert.strictEqual((yield* migrate("status", "--exit-code")).code, 5)
+      for (const command of ["status", "plan"]) {
+        assert.strictEqual((yield* migrate(command)).code, 5, command)
+        assert.strictEqual((yield* migrate(command, "--exit-code")).code, 5, command)
+      }
     }).pipe(withDatabase)
   )
 

@@ -118,7 +118,7 @@ export const status = (input: Input & { readonly exitCode: boolean }) =>
       const found = yield* migrator.status
       const columns = yield* width
       yield* result({ text: () => text.status(found, style, columns), json: () => text.statusJson(found) })
-      if (input.exitCode) yield* Exit.finish(codeOf(found.problems, found.pending))
+      yield* Exit.finish(codeOf(found.problems, input.exitCode ? found.pending : 0))
     })
   )
 
@@ -140,7 +140,7 @@ const showPlan = <E, R>(planned: Effect.Effect<Migrator.Plan, E, R>, exitCode: b
     const { result, style } = yield* Output
     const found = yield* planned
     yield* result({ text: () => text.plan(found, style), json: () => text.planJson(found) })
-    if (exitCode) yield* Exit.finish(codeOf(found.problems, found.migrations.length))
+    yield* Exit.finish(codeOf(found.problems, exitCode ? found.migrations.length : 0))
   })
 
 /** A refusal says more than that something is pending, and fails a pipeline whether it asked or not. */
