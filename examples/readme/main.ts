@@ -7,7 +7,9 @@ import { Database, DatabaseError, QueryRouter, RetryPolicy, Transaction } from "
 const program = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
   yield* sql`CREATE TABLE IF NOT EXISTS accounts (name text PRIMARY KEY, balance int NOT NULL CHECK (balance >= 0))`
-  yield* sql`INSERT INTO accounts VALUES ('ada', 100), ('alan', 0) ON CONFLICT DO NOTHING`
+  // The same balances at every start, so that the program says the same each time.
+  yield* sql`INSERT INTO accounts VALUES ('ada', 100), ('alan', 0)
+             ON CONFLICT (name) DO UPDATE SET balance = excluded.balance`
 
   // Every statement of the client inside is in the transaction; a serialization failure runs it again.
   const transfer = (amount: number) =>
