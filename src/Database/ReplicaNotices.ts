@@ -9,7 +9,7 @@ import { NodeMonitor } from "../NodeMonitor.ts"
 import type { MonitoredNode, NodeChange, NodeSample } from "../NodeMonitor.ts"
 
 /** What is wrong with a replica beside this primary, in words; undefined when nothing is. */
-export const problemOf = (primary: MonitoredNode, replica: MonitoredNode): string | undefined => {
+const problemOf = (primary: MonitoredNode, replica: MonitoredNode): string | undefined => {
   if (replica.status._tag === "Unknown") return undefined
   if (replica.status._tag === "Down") {
     const { description, reason } = replica.status.error
