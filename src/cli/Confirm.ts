@@ -32,6 +32,16 @@ export const typed = (
     (answer) => refused("Nothing was changed", `Type ${word} to go on`, `the answer was "${answer}"`)
   ).pipe(Effect.asVoid)
 
+/** Fails where the name that was given is that of another database: somebody takes this one for it. */
+export const named = (database: string, given: Option.Option<string>): Effect.Effect<void, CommandError> =>
+  Option.isSome(given) && given.value !== database
+    ? refused(
+        "Nothing was changed",
+        "Check which database the URL names",
+        `this is "${database}", and --database-name says "${given.value}"`
+      )
+    : Effect.void
+
 const ask = (question: string, instead: string, why?: string): Effect.Effect<string, CommandError, Stdio> =>
   Effect.gen(function* () {
     const { stderr, stdin } = yield* Stdio

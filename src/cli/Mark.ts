@@ -9,7 +9,6 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Confirm from "./Confirm.ts"
 import type { CommandError } from "./Exit.ts"
-import { refused } from "./Exit.ts"
 import { Output } from "./Output.ts"
 import type { Stdio } from "./Stdio.ts"
 
@@ -100,20 +99,14 @@ export const isProduction: Effect.Effect<boolean, SqlError, SqlClient.SqlClient 
 
 /**
  * Asks for the database's name where it is production. `given` answers without a terminal; the name of another database
- * is refused on every one, because somebody takes this one for it.
+ * is refused on every one.
  */
 export const confirmProduction = (
   database: string,
   given: Option.Option<string>
 ): Effect.Effect<void, SqlError | CommandError, SqlClient.SqlClient | Output | Stdio> =>
   Effect.gen(function* () {
-    if (Option.isSome(given) && given.value !== database) {
-      return yield* refused(
-        "Nothing was changed",
-        "Check which database the URL names",
-        `this is "${database}", and --database-name says "${given.value}"`
-      )
-    }
+    yield* Confirm.named(database, given)
     if (Option.isSome(given) || !(yield* isProduction)) return
     const isMarked = `"${database}" is marked as production`
     yield* Confirm.typed(`${isMarked}. Type its name to go on:`, database, `--database-name ${database}`, isMarked)

@@ -53,11 +53,14 @@ describe("plinth reset", () => {
   it.live("needs --yes and the name where there is no terminal; --yes or a wrong name alone is not enough", () =>
     Effect.gen(function* () {
       const { name, query, run } = yield* project
-      for (const answer of [[], ["--yes"], ["--yes", "--database-name", "postgres"], ["--database-name", name]]) {
+      for (const answer of [[], ["--yes"], ["--database-name", name]]) {
         const ended = yield* run("reset", ...answer)
         assert.strictEqual(ended.code, 2, answer.join(" "))
         assert.include(ended.stderr, `--yes --database-name ${name}`)
       }
+      const wrong = yield* run("reset", "--yes", "--database-name", "postgres")
+      assert.strictEqual(wrong.code, 1)
+      assert.include(wrong.stderr, `This is "${name}", and --database-name says "postgres"`)
       assert.deepStrictEqual(yield* query(rows), three)
     }).pipe(withDatabase)
   )

@@ -60,6 +60,7 @@ export const reset = (input: Input) =>
     const node = DatabaseConfig.nodeName(settings.primary)
 
     yield* refuseElsewhere(settings, input)
+    yield* Confirm.named(settings.primary.database, input.databaseName)
     yield* refuseUnplannable(folder)
     const lost = yield* look(settings, input)
     if (input.plan) {
@@ -191,7 +192,7 @@ const confirm = (database: string, input: Input) =>
     const isAnswered = yield* Variables.flag(input.yes, standard.yes)
     const instead = `--yes --database-name ${database}`
     if (!isAnswered) return yield* Confirm.typed(`Type ${database} to lose all this:`, database, instead)
-    if (Option.isNone(input.databaseName) || input.databaseName.value !== database) {
+    if (Option.isNone(input.databaseName)) {
       return yield* Exit.misused("--yes alone does not say which database is to be lost", `Give ${instead}`)
     }
   })
