@@ -1,5 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
+import { Migrator } from "effect-plinth"
 import { harness, ids, states, withDatabase } from "./support/migrators.ts"
 
 const files = {
@@ -125,6 +127,25 @@ describe("Migrator.down", () => {
       assert.deepStrictEqual(ids(yield* migrator.down()), ["0003"])
       assert.deepStrictEqual(yield* sql`SELECT to_regclass('"Shop"') AS shop`, [{ shop: null }])
       assert.deepStrictEqual(ids(yield* migrator.up()), ["R__v"])
+    }).pipe(withDatabase)
+  )
+
+  it.live("takes a program back by the script beside it, also where that was written after it was applied", () =>
+    Effect.gen(function* () {
+      const files = {
+        "0001_t.ts": Migrator.Migration.make({
+          up: Effect.flatMap(SqlClient.SqlClient, (sql) => sql`CREATE TABLE t ()`)
+        })
+      }
+      const { migrator, sql } = yield* harness(files)
+      yield* migrator.up()
+      const error = yield* Effect.flip(migrator.down())
+      assert.strictEqual(error.reason, "Irreversible")
+      assert.include(error.advice, "write 0001_t.down.sql beside it")
+      const after = yield* harness({ ...files, "0001_t.down.sql": "DROP TABLE t" })
+      assert.deepStrictEqual((yield* after.migrator.status).problems, [])
+      assert.deepStrictEqual(ids(yield* after.migrator.down()), ["0001"])
+      assert.deepStrictEqual(yield* sql`SELECT to_regclass('t')::text AS t`, [{ t: null }])
     }).pipe(withDatabase)
   )
 })

@@ -8,7 +8,7 @@ import type { DatabaseError } from "../DatabaseError.ts"
 import type { Blocker } from "./Event.ts"
 import { describeBlocker } from "./Event.ts"
 import { excerpt, offsetOfPosition, placeOf } from "./Excerpt.ts"
-import type { Script, Statement } from "./MigrationFile.ts"
+import type { MigrationFile, Script, Statement } from "./MigrationFile.ts"
 import type { Reason } from "./MigrationError.ts"
 import { MigrationError } from "./MigrationError.ts"
 
@@ -139,10 +139,13 @@ export const ofBlockers = (error: MigrationError, blockers: ReadonlyArray<Blocke
 }
 
 /** There is no way back. */
-export const irreversible = (file: { readonly id: string; readonly file: string }): MigrationError =>
+export const irreversible = ({ file, id, up }: Pick<MigrationFile, "file" | "id" | "up">): MigrationError =>
   new MigrationError({
     reason: "Irreversible",
-    migration: file.id,
-    description: `${file.file} says nothing about how to take it back`,
-    advice: "write a down section or a .down.sql file, or correct forward with a new migration"
+    migration: id,
+    description: `${file} says nothing about how to take it back`,
+    advice:
+      up._tag === "Script"
+        ? "write a down section or a .down.sql file, or correct forward with a new migration"
+        : `write ${file.replace(/\.\w+$/, ".down.sql")} beside it, or correct forward with a new migration; the next program may pass a down to Migration.make, and an applied one must not be edited`
   })

@@ -34,14 +34,14 @@ export const assemble = Effect.fnUntraced(function* (entries: ReadonlyArray<Entr
   const files: Array<MigrationFile> = []
   for (const entry of ups) {
     const key = keyOf(entry.name)
-    files.push(yield* entry.name.language === "sql" ? readSql(entry, downs.get(key)) : readCode(entry))
+    files.push(yield* entry.name.language === "sql" ? readSql(entry, downs.get(key)) : readCode(entry, downs.get(key)))
     downs.delete(key)
   }
   const [orphan] = downs.values()
   if (orphan !== undefined) {
     return yield* new MigrationError({
       reason: "InvalidSource",
-      description: `${orphan.path} has no ${orphan.name.id}_${orphan.name.name}.sql beside it`,
+      description: `${orphan.path} has no ${orphan.name.id}_${orphan.name.name}.sql, .ts or .js beside it`,
       advice: "give both files the same id and name, or delete it"
     })
   }
@@ -107,11 +107,14 @@ const readSql = Effect.fnUntraced(function* (entry: Entry, beside: Entry | undef
  */
 const semanticText = (text: string): string => SqlText.normalize(text.slice(0, Directives.downSection(text)))
 
-/** Any edit of a program counts, since its meaning cannot be seen. Its down is known once it is imported. */
-const readCode = ({ load, name, path, text }: Entry): Effect.Effect<MigrationFile> => {
+/**
+ * Any edit of a program counts, since its meaning cannot be seen. Its own down is known once it is imported; a script
+ * beside it comes first, which can be written after the program was applied.
+ */
+const readCode = Effect.fnUntraced(function* ({ load, name, path, text }: Entry, beside: Entry | undefined) {
   const code: Code = { _tag: "Code", file: path, load }
   const checksum = Sha256.hex(text)
-  return Effect.succeed({
+  const file: MigrationFile = {
     id: name.id,
     name: name.name,
     file: path,
@@ -121,10 +124,11 @@ const readCode = ({ load, name, path, text }: Entry): Effect.Effect<MigrationFil
     semanticChecksum: checksum,
     directives: Directives.none,
     up: code,
-    down: code,
-    downText: undefined
-  })
-}
+    down: beside === undefined ? code : yield* readScript(beside.path, beside.text),
+    downText: beside?.text
+  }
+  return file
+})
 
 const refuseDuplicates = (entries: ReadonlyArray<Entry>): Effect.Effect<void, MigrationError> => {
   const seen = new Map<string, Entry>()

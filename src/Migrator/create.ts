@@ -43,6 +43,10 @@ export default Migration.make({
   up: Effect.gen(function* () {
     const sql = yield* SqlClient.SqlClient
     yield* sql\`SELECT 1\`
+  }),
+  down: Effect.gen(function* () {
+    const sql = yield* SqlClient.SqlClient
+    yield* sql\`SELECT 1\`
   })
 })
 `
