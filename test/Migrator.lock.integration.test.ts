@@ -51,7 +51,7 @@ describe("the migration lock", () => {
         assert.strictEqual(first?._tag, "WaitingForLock")
         assert.match(
           first?._tag === "WaitingForLock" ? first.holder : "",
-          /^[\w.-]+:\d+ \(server pid \d+, .*since \d{4}-/
+          /^process \d+ on [\w.-]+ \(server pid \d+, .*since \d{4}-/
         )
       }
     }).pipe(withDatabase)
@@ -66,7 +66,7 @@ describe("the migration lock", () => {
       yield* until(holder.sql, sleeping)
       const error = yield* Effect.flip(waiter.migrator.up())
       assert.strictEqual(error.reason, "LockUnavailable")
-      assert.match(error.message, new RegExp(`:${process.pid} \\(server pid \\d+`))
+      assert.match(error.message, new RegExp(`process ${process.pid} on \\S+ \\(server pid \\d+`))
       yield* Fiber.interrupt(run)
       assert.deepStrictEqual(
         ids(yield* harness({ "0001_t.sql": "SELECT 1" }).pipe(Effect.flatMap(({ migrator }) => migrator.up()))),
@@ -144,7 +144,10 @@ describe("the health check of the migrations", () => {
       yield* until(sql, sleeping)
       const [during] = yield* found
       assert.deepInclude(during, { severity: "warning", subject: "running" })
-      assert.match(during?.evidence ?? "", new RegExp(`^0001 under way: .*:${process.pid} \\(server pid \\d+`))
+      assert.match(
+        during?.evidence ?? "",
+        new RegExp(`^0001 under way: process ${process.pid} on \\S+ \\(server pid \\d+`)
+      )
       assert.match((yield* migrator.status).notes.join(), /migrates this database at this moment/)
       yield* Fiber.interrupt(run)
       assert.deepStrictEqual(states(yield* migrator.status), { "0001": "started" })

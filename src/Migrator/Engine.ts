@@ -214,12 +214,17 @@ export const makeEngine = (options: EngineOptions): Engine => {
     status: Effect.withSpan(
       reading((reader, picture) =>
         Effect.gen(function* () {
-          if (!isUnderWay(picture)) return statusOf(picture, undefined)
+          const underWay = isUnderWay(picture)
+          // One in a transaction leaves no trace before its end.
+          if (!underWay && picture.pending.length === 0) return statusOf(picture, undefined)
           const holder = yield* Effect.mapError(Lock.holder(reader), (error) =>
             Failure.ofStep("looking for a run that is under way", error)
           )
           // A run that ended between the two looks has left another history.
-          return Option.isSome(holder) ? statusOf(picture, holder.value) : statusOf(yield* look(reader), undefined)
+          return statusOf(
+            underWay && Option.isNone(holder) ? yield* look(reader) : picture,
+            Option.getOrUndefined(holder)
+          )
         })
       ),
       "Migrator.status"

@@ -80,7 +80,10 @@ const describeHolder = ([holder]: ReadonlyArray<typeof Holder.Type>): string => 
     ...(address === null ? [] : [`from ${address}`]),
     ...(since === null ? [] : [`since ${since}`])
   ]
-  return `${owner === "" ? "another process" : owner} (${facts.join(", ")})`
+  // Ours are `host:pid`, which people take for an address.
+  const [, host, processId] = /^(.+):(\d+)$/.exec(owner) ?? []
+  const who = processId === undefined ? owner || "another process" : `process ${processId} on ${host}`
+  return `${who} (${facts.join(", ")})`
 }
 
 /** Who migrates this database at this moment, as any session of it sees it; a standby does not. */
@@ -112,7 +115,8 @@ export const acquire = Effect.fnUntraced(function* (
     )
     if (row?.locked === true) return row.pid
     yield* session.run("ROLLBACK")
-    return yield* new Occupied({ holder: describeHolder(yield* session.read(Holder, holderQuery)) })
+    const holders = yield* session.read(Holder, holderQuery)
+    return yield* new Occupied({ holder: describeHolder(holders), pid: holders[0]?.pid })
   })
 
   const pid = yield* poll(attempt, {
@@ -122,11 +126,13 @@ export const acquire = Effect.fnUntraced(function* (
   }).pipe(
     Effect.catchTag(
       "Occupied",
-      ({ holder }) =>
+      ({ holder, pid }) =>
         new MigrationError({
           reason: "LockUnavailable",
           description: `${holder} migrates this database and was not done after ${Duration.format(options.wait)}`,
-          advice: "wait for it to finish and run again, raise the lock wait, or end that session if its process is gone"
+          advice:
+            "wait for it to finish and run again, wait longer with lockWait (--lock-wait), or, if its process is gone, " +
+            `end its session: SELECT pg_terminate_backend(${pid ?? "pid"})`
         })
     )
   )

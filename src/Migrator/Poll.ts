@@ -9,7 +9,10 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 
 /** Somebody is in the way. */
-export class Occupied extends Data.TaggedError("Occupied")<{ readonly holder: string }> {}
+export class Occupied extends Data.TaggedError("Occupied")<{
+  readonly holder: string
+  readonly pid?: number | undefined
+}> {}
 
 /** A wait is reported at its start and then this often. */
 const reportEvery = Duration.seconds(10)

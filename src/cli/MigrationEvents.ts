@@ -3,6 +3,8 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Ref from "effect/Ref"
 import { describeBlocker } from "../Migrator/Event.ts"
 import { MigrationEvent } from "../Migrator.ts"
 import type { Blocker } from "../Migrator.ts"
@@ -33,6 +35,40 @@ export const narrate: Effect.Effect<(event: MigrationEvent) => Effect.Effect<voi
     })
   }
 )
+
+/** The same, and what to say when the run is interrupted: only a run that ends says what it did. */
+export const narrateRun = Effect.gen(function* () {
+  const { notice } = yield* Output
+  const tell = yield* narrate
+  const finished = yield* Ref.make<ReadonlyArray<string>>([])
+  const current = yield* Ref.make(Option.none<string>())
+  const onEvent = (event: MigrationEvent): Effect.Effect<void> =>
+    Effect.zipRight(
+      event._tag === "MigrationStarted"
+        ? Ref.set(current, Option.some(event.file))
+        : event._tag === "MigrationFinished"
+          ? Effect.zipRight(
+              Ref.update(finished, (ids) => [...ids, event.id]),
+              Ref.set(current, Option.none())
+            )
+          : Effect.void,
+      tell(event)
+    )
+  const interrupted = Effect.gen(function* () {
+    const done = yield* Ref.get(finished)
+    const file = yield* Ref.get(current)
+    const before = done.length === 0 ? "nothing was done before it" : `${done.join(", ")} done, and kept`
+    yield* notice(
+      Option.match(file, {
+        onNone: () => `Interrupted: ${done.length === 0 ? "nothing was done" : before}.`,
+        onSome: (name) =>
+          `Interrupted in ${name}: what it had not committed is rolled back; ${before}. ` +
+          "`plinth migrate status` says where it stands, and the next run goes on from there."
+      })
+    )
+  })
+  return { onEvent, interrupted }
+})
 
 const after = (waited: Duration.Duration): string =>
   Duration.toMillis(waited) < 1000 ? "" : ` (${Format.duration(waited)})`

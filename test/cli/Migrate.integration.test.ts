@@ -233,6 +233,15 @@ describe("plinth migrate", () => {
     }).pipe(withDatabase)
   )
 
+  it.live("plans no program that this Node cannot import, and says so before a deployment does", () =>
+    Effect.gen(function* () {
+      const { migrate } = yield* project({ ...two, "0003_code.ts": "export default 1\n" })
+      const plan = yield* migrate("plan")
+      assert.deepStrictEqual([plan.code, plan.stdout], [1, ""])
+      assert.match(plan.stderr, /0003_code\.ts (is TypeScript, which this Node|does not export a migration)/)
+    }).pipe(withDatabase)
+  )
+
   it.live("exits 4 for an older pending migration, and 5 for an applied file that was edited", () =>
     Effect.gen(function* () {
       const { migrate, write } = yield* project({ "0002_b.sql": "CREATE TABLE b (id int);\n" })
@@ -267,8 +276,13 @@ describe("plinth migrate", () => {
             (rows) => rows.length > 0
           )
         )
+        const meanwhile = yield* migrate("status")
+        assert.match(meanwhile.stdout, /Note: process \d+ on \S+ \(.*\) migrates this database at this moment/)
         running.child.kill(signal)
-        yield* Effect.promise(() => running.ended)
+        const { stderr } = yield* Effect.promise(() => running.ended)
+        if (signal !== "SIGKILL") {
+          assert.match(stderr, /Interrupted in migrations\/0003_slow\.sql: .* rolled back; .* `plinth migrate status`/)
+        }
         yield* withinSeconds(
           5,
           Effect.map(

@@ -13,7 +13,7 @@ import * as Failure from "../Failure.ts"
 import * as Format from "../Format.ts"
 import * as Mark from "../Mark.ts"
 import * as Migrations from "../Migrations.ts"
-import { narrate } from "../MigrationEvents.ts"
+import { narrateRun } from "../MigrationEvents.ts"
 import type { DatabaseOptions } from "../Options.ts"
 import { Output } from "../Output.ts"
 import * as Session from "../Session.ts"
@@ -168,10 +168,17 @@ const withMigrator = <A, E, R>(
     // Before a cluster is started, or made, for a folder that is not there.
     const folder = yield* Migrations.require(input.dir)
     const database = yield* Session.open(input.database, "embedded")
-    const onEvent = yield* narrate
+    const { interrupted, onEvent } = yield* narrateRun
     return yield* onPrimary(
       Effect.flatMap(Migrator.make({ ...options, source: Migrations.source(folder), onEvent }), (migrator) =>
-        use(migrator, database)
+        use(
+          {
+            ...migrator,
+            up: (options) => Effect.onInterrupt(migrator.up(options), () => interrupted),
+            down: (options) => Effect.onInterrupt(migrator.down(options), () => interrupted)
+          },
+          database
+        )
       ),
       database.settings
     )
