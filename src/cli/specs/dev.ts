@@ -8,7 +8,8 @@ export const dev = {
   name: "dev",
   summary: "Run an embedded PostgreSQL with replicas in the foreground",
   description: [
-    "Prints the URLs and runs until Ctrl-C. On a terminal, keys act on a node: its number selects it; p pauses or resumes its replay, f freezes or thaws it, k kills it, s starts it, m promotes it, r makes it follow again, q ends."
+    "Prints the URLs and runs until Ctrl-C. On a terminal, keys act on a node: its number selects it; p pauses or resumes its replay, f freezes or thaws it, k kills it, s starts it, m promotes it, r makes it follow again, q ends.",
+    "SIGTERM ends it too. npx does not pass that on: under a supervisor, run node_modules/.bin/plinth itself."
   ],
   options: {
     replicas: { name: "replicas", value: "number", default: "1", description: "How many streaming replicas" },
