@@ -18,7 +18,13 @@ import { table } from "../Table.ts"
 export const show = (input: { readonly database: DatabaseOptions }) =>
   Effect.gen(function* () {
     const output = yield* Output
-    const { entries, profile } = yield* Session.settings(input.database)
+    const settings = yield* Session.settings(input.database)
+    const { entries, profile } = settings
+    if (!Session.isConfigured(settings)) {
+      yield* output.notice(
+        "No database is configured: setup, migrate, reset and dev use the embedded PostgreSQL in .plinth/ instead of this one."
+      )
+    }
     const width = yield* output.width
     yield* output.result({
       json: () => ({ schema: "plinth.config/1", profile, settings: entries }),
