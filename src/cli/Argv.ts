@@ -58,7 +58,8 @@ export const parse = (root: CommandSpec, args: ReadonlyArray<string>): Request =
   if (located.wantsHelp) return { _tag: "Help", path: located.path, spec: located.spec }
   if (located.unknownCommand !== undefined) {
     const names = (located.spec.commands ?? []).map((command) => command.name)
-    const near = nearest(located.unknownCommand, names)
+    const deeper = walk(root).find(([path, { name }]) => path.length > 2 && name === located.unknownCommand)
+    const near = deeper?.[0].slice(located.path.length).join(" ") ?? nearest(located.unknownCommand, names)
     const where = located.path.length === 1 ? "" : ` of ${located.path.join(" ")}`
     return refuse(
       `There is no command "${located.unknownCommand}"${where}`,
@@ -66,6 +67,18 @@ export const parse = (root: CommandSpec, args: ReadonlyArray<string>): Request =
     )
   }
   if (located.spec.commands !== undefined) {
+    // `-v` is --verbose here, which alone does nothing, and the version to other programs.
+    const isVersionInVain = (written: string) => written === "-v" && located.path.length === 1
+    const stranger = located.options.find(({ option, written }) => option === undefined || isVersionInVain(written))
+    if (stranger !== undefined) {
+      const near = isVersionInVain(stranger.written)
+        ? "version"
+        : nearest(stranger.written.replace(/^-+/, ""), answered)
+      return refuse(
+        `\`${located.path.join(" ")}\` has no option ${stranger.written}`,
+        near === undefined ? help : `Did you mean --${near}?`
+      )
+    }
     return refuse(
       located.path.length === 1 ? "No command was given" : `\`${located.path.join(" ")}\` needs a command`,
       `There are: ${located.spec.commands.map((command) => command.name).join(", ")}. ${help}`
@@ -129,6 +142,9 @@ export const parse = (root: CommandSpec, args: ReadonlyArray<string>): Request =
     args: [...located.path.slice(1), ...options, ...words]
   }
 }
+
+/** What is answered without a command. */
+const answered = ["help", "version", "completions"]
 
 /** Values whose form can be judged without knowing what they are for. */
 const forms: Readonly<Partial<Record<string, { readonly pattern: RegExp; readonly description: string }>>> = {

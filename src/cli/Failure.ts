@@ -56,6 +56,9 @@ const describe = (error: unknown): Omit<Failure, "trace"> => {
         code: Exit.failed
       }
     }
+    case "DatabaseConfigError":
+      // On the command line an option is written with its dashes.
+      return { error: tag, reason, message: sentence(asWritten(messageOf(error))), code: Exit.usage }
     default:
       return { error: tag, reason, message: sentence(messageOf(error)), code: codeOf(tag, reason) }
   }
@@ -68,7 +71,6 @@ const adviceOf = (error: DatabaseErrors.DatabaseError): string =>
 /** The codes of errors that are not plain failures. */
 export const codeOf = (tag: string, reason: string | undefined): number => {
   switch (tag) {
-    case "DatabaseConfigError":
     case "HealthMonitorError":
       return Exit.usage
     case "EmbeddedPostgresError":
@@ -89,6 +91,11 @@ const migrationCodes: Readonly<Record<string, number>> = {
   Missing: Exit.drift,
   Renamed: Exit.drift
 }
+
+const asWritten = (message: string): string =>
+  message
+    .replace(/^option url(?=:)/, "--url")
+    .replace(/^option replicaUrls \(from replicaUrls (\d+)\)/, "--replica-url (number $1)")
 
 const messageOf = (error: unknown): string =>
   Predicate.hasProperty(error, "message") && typeof error.message === "string" && error.message !== ""

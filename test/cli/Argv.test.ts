@@ -53,6 +53,10 @@ describe("Argv", () => {
     ["migrate up extra", /does not know what to do with "extra"/],
     ["migrate", /needs a command.*plan, up, down/],
     ["", /No command was given/],
+    ["--verison", /no option --verison.*Did you mean --version/],
+    ["-v", /Did you mean --version/],
+    ["up", /no command "up".*Did you mean `plinth migrate up`/],
+    ["--frobnicate", /no option --frobnicate.*`plinth --help`/],
     ["-x", /.*/]
   ]
   for (const [line, says] of refusals) {

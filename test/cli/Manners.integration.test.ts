@@ -121,7 +121,7 @@ describe("plinth", () => {
 
   it.live("ends quietly when nobody reads its output to the end", () =>
     Effect.gen(function* () {
-      const config = yield* shell("plinth config | head -1")
+      const config = yield* shell("plinth config --quiet | head -1")
       assert.deepStrictEqual([config.code, config.stderr], [0, ""])
       const endless = yield* shell(
         "(while true; do echo '\"SELECT 1\"'; done) 2>/dev/null | plinth route --json | head -2"
@@ -205,6 +205,27 @@ describe("plinth", () => {
       assert.strictEqual(status.code, 2)
       assert.isFalse(existsSync(join(cwd, ".plinth")))
     }).pipe(Effect.scoped)
+  )
+
+  it.live("says that the settings of no database are not those of the embedded one", () =>
+    Effect.gen(function* () {
+      const unconfigured = yield* plinth(["config"])
+      assert.strictEqual(unconfigured.code, 0)
+      assert.match(unconfigured.stderr, /No database is configured: .* use the embedded PostgreSQL/)
+      assert.strictEqual((yield* plinth(["config", "--url", unreachable])).stderr, "")
+    })
+  )
+
+  it.live("names an option as it is written, and the health check that was meant", () =>
+    Effect.gen(function* () {
+      const url = yield* plinth(["config", "--url", "mysql://h/d"])
+      assert.match(url.stderr, /^Error: --url: it does not start with postgres/)
+      const replica = yield* plinth(["config", "--url", unreachable, "--replica-url", "mysql://h/d"])
+      assert.match(replica.stderr, /^Error: --replica-url \(number 1\): it does not start with postgres/)
+      const check = yield* plinth(["health-check", "--explain", "reachble"])
+      assert.deepStrictEqual([check.code, check.stdout], [3, ""])
+      assert.include(check.stderr, "Did you mean reachable?")
+    })
   )
 
   it.live("reads settings from a configuration file, and lets the environment win", () =>

@@ -6,6 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as DatabaseConfig from "../../DatabaseConfig.ts"
+import { suggest } from "../../DatabaseConfig/suggest.ts"
 import type { ConnectionTarget, Settings } from "../../DatabaseConfig.ts"
 import type { Target } from "../../HealthCheck.ts"
 import * as HealthMonitor from "../../HealthMonitor.ts"
@@ -110,9 +111,17 @@ const known = Effect.map(Extended, ({ checks = [] }) => [...HealthMonitor.builtI
 const explain = (id: string) =>
   Effect.gen(function* () {
     const output = yield* Output
-    const check = (yield* known).find((candidate) => candidate.id === id)
+    const checks = yield* known
+    const check = checks.find((candidate) => candidate.id === id)
     if (check === undefined) {
-      return yield* Exit.misused(`There is no health check ${id}`, "`plinth health-check --list` shows what there is")
+      const near = suggest(
+        id,
+        checks.map((candidate) => candidate.id)
+      )
+      return yield* Exit.misused(
+        `There is no health check ${id}`,
+        near === undefined ? "`plinth health-check --list` shows what there is" : `Did you mean ${near}?`
+      )
     }
     yield* output.result({
       json: () => ({ schema: "plinth.health.checks/1", checks: [described(check)] }),
