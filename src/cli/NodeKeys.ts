@@ -69,7 +69,7 @@ export const make = (nodes: ReadonlyArray<Node>) =>
         case "m":
           return doing(node, "takes writes", node.promote, fresh)
         case "r":
-          return doing(node, "follows the primary", node.rejoin, fresh)
+          return doing(node, "follows the node that takes writes", node.rejoin, fresh)
         default:
           return Effect.void
       }

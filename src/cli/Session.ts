@@ -77,7 +77,9 @@ export const open = (
       const given = yield* settings(options)
       if (isConfigured(given)) return { settings: given, isEmbedded: false }
       yield* refuseFallback(fallback, given)
-      yield* notice("No database is configured: using the embedded PostgreSQL in .plinth/ (stopped at the end).")
+      yield* notice(
+        "No database is configured: using the embedded PostgreSQL in .plinth/ (stopped at the end, unless `plinth dev` runs it)."
+      )
     }
     return yield* embedded
   })

@@ -24,7 +24,8 @@ export const healthCheck = {
       value: "tier",
       choices: ["probe", "fast", "all"],
       default: "all",
-      description: "Which checks to run, by their cost"
+      description:
+        "Which checks to run, by their cost: the probes, the fast ones too, or all, with those that read the catalogue"
     },
     format: {
       name: "format",

@@ -6,7 +6,7 @@ import { database, output } from "./standardOptions.ts"
 
 export const route = {
   name: "route",
-  summary: "Say where a statement would run, and why",
+  summary: "Say whether a replica may serve a statement, and why",
   description: [
     "Classes: read (a replica may serve it), write (the primary), session (it changes the connection), unknown (treated as a write).",
     "With a URL the functions and views of that database are known; without one, the built-in catalogue of PostgreSQL. No server is needed.",
