@@ -271,6 +271,15 @@ export const layer = (options: Options): Layer.Layer<Backup, never, FileSystem.F
  */
 export const layerTest = (partial: Partial<Backup["Type"]>): Layer.Layer<Backup> => Layer.mock(Backup, partial)
 
+/**
+ * The command that starts a server on a restored directory without PostgreSQL's own programs, as a shell reads it.
+ *
+ * @since 0.1.0
+ * @category accessors
+ */
+export const startCommand = ({ directory }: Pick<Restored, "directory">): string =>
+  `plinth dev --directory ${/^[\w/.@%+=:,-]+$/.test(directory) ? directory : `'${directory.replaceAll("'", "'\\''")}'`} --replicas 0`
+
 const ignoreProgress: OnProgress = () => Effect.void
 
 const logSwept = (names: ReadonlyArray<string>): Effect.Effect<void> =>

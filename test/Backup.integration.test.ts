@@ -2,7 +2,7 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { assert, layer, vi } from "@effect/vitest"
-import type { Backup } from "effect-plinth"
+import { Backup } from "effect-plinth"
 import { EmbeddedPostgres } from "effect-plinth/embedded"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -65,7 +65,8 @@ layer(cluster, { excludeTestServices: true })("Backup", (it) => {
       assert.strictEqual((yield* fs.stat(data)).mode & 0o7777, 0o700)
       assert.strictEqual((yield* fs.stat(path.join(data, "base"))).mode & 0o7777, 0o700)
       assert.strictEqual((yield* fs.stat(path.join(data, "PG_VERSION"))).mode & 0o7777, 0o600)
-      assert.strictEqual(restored.next, `plinth dev --directory ${data} --replicas 0`)
+      assert.strictEqual(Backup.startCommand(restored), `plinth dev --directory ${data} --replicas 0`)
+      assert.include(Backup.startCommand({ directory: "/it's here" }), `'/it'\\''s here'`)
       // What that command does.
       const server = yield* EmbeddedPostgres.make({ directory: data })
       assert.deepStrictEqual(yield* rows(server.url, fingerprint), before)

@@ -64,8 +64,6 @@ export interface Restored {
   readonly label: string
   /** Absolute path of the data directory, ready to be started. */
   readonly directory: string
-  /** The command that starts a server on it without PostgreSQL's own programs. */
-  readonly next: string
   readonly files: number
   readonly bytes: number
   /** Where each tablespace is now. */

@@ -19,7 +19,7 @@ import * as Progress from "./Progress.ts"
 import type { TarError } from "./TarReader.ts"
 import type { TarEntry, TarEvent } from "./TarReader.ts"
 
-type Written = Omit<Restored, "label" | "directory" | "next">
+type Written = Omit<Restored, "label" | "directory">
 
 /** Files that would make the restored server follow, or recover from, wherever the original one did. */
 const signalFiles = ["standby.signal", "recovery.signal"]

@@ -62,12 +62,8 @@ export const restore = (
         Effect.mapError((error) => moveRefused(target, fromPlatform(target)(error)))
       )
     )
-    return { label: backup.manifest.label, directory: target, next: startCommand(target), ...written }
+    return { label: backup.manifest.label, directory: target, ...written }
   }).pipe(Effect.scoped)
-
-/** As a shell reads it. */
-const startCommand = (directory: string): string =>
-  `plinth dev --directory ${/^[\w/.@%+=:,-]+$/.test(directory) ? directory : `'${directory.replaceAll("'", "'\\''")}'`} --replicas 0`
 
 const preflightVersion = (backup: StoredBackup, options: RestoreOptions): Effect.Effect<void, BackupError> => {
   const { version, versionNumber } = backup.manifest.server
