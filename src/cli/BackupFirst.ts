@@ -2,7 +2,7 @@
  * A backup before something is lost, and how to get back at what was.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import * as Backup from "../Backup.ts"
 import type { Settings } from "../DatabaseConfig.ts"
 import { Output } from "./Output.ts"
