@@ -118,7 +118,7 @@ describe("Migrator.fromFolder", () => {
         [{ "0001_a.sql": "", "1_b.sql": "" }, "have the same id"],
         [{ "0001_a.sql": "", "0001_a.ts": "" }, "have the same id"],
         [{ "0001_a.sql": "", "20261122153000_b.sql": "" }, "number migrations in two ways"],
-        [{ "0001_a.down.sql": "" }, "has no 0001_a.sql beside it"],
+        [{ "0001_a.down.sql": "" }, "has no 0001_a.sql, .ts or .js beside it"],
         [{ "0001_a.sql": "-- plinth:down\nSELECT 1", "0001_a.down.sql": "" }, "a down section and"]
       ] as const
       for (const [files, message] of cases) {

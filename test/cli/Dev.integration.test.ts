@@ -160,7 +160,7 @@ describe("the embedded database of a project", () => {
   it.live("is one line to install where the binaries are missing", () =>
     Effect.gen(function* () {
       const cwd = yield* temporaryDirectory()
-      const ended = yield* plinth(["migrate", "status"], { cwd, env: { PG_BIN: join(cwd, "nowhere") } })
+      const ended = yield* plinth(["setup"], { cwd, env: { PG_BIN: join(cwd, "nowhere") } })
       assert.strictEqual(ended.code, 2)
       assert.include(ended.stderr, "PG_BIN")
     }).pipe(Effect.scoped)
