@@ -14,38 +14,37 @@ import { plinthAt } from "../support/clients.ts"
 
 export type Client = Layer.Layer<SqlClient.SqlClient | PgClient.PgClient | TestDatabase.TestDatabase, Error>
 
+type At = (
+  url: Redacted.Redacted,
+  options?: DatabaseClient.ClientOptions
+) => Layer.Layer<SqlClient.SqlClient | PgClient.PgClient, Error>
+
 interface Contestant {
   readonly name: string
+  readonly at: At
   /** The client on an empty database of its own. */
   readonly make: (options?: DatabaseClient.ClientOptions) => Client
 }
 
 const size = { minConnections: 1, maxConnections: 8 }
 
-const onDatabaseOfItsOwn = <E extends Error>(
-  at: (url: Redacted.Redacted) => Layer.Layer<SqlClient.SqlClient | PgClient.PgClient, E>
-): Client =>
-  Layer.unwrapEffect(Effect.map(TestDatabase.TestDatabase, ({ url }) => at(url))).pipe(
-    Layer.provideMerge(TestDatabase.layer())
-  )
+const contestant = (name: string, at: At): Contestant => ({
+  name,
+  at,
+  make: (options) =>
+    Layer.unwrapEffect(Effect.map(TestDatabase.TestDatabase, ({ url }) => at(url, options))).pipe(
+      Layer.provideMerge(TestDatabase.layer())
+    )
+})
 
-const isStock = process.env["PLINTH_TEST_CLIENT"] === "stock"
-
-export const contestants: ReadonlyArray<Contestant> = isStock
-  ? [
-      {
-        name: "@effect/sql-pg",
-        make: (options) =>
-          onDatabaseOfItsOwn((url) => PgClient.layer({ url, maxConnections: size.maxConnections, ...options }))
-      }
-    ]
-  : [
-      {
-        name: "DatabaseClient.layer",
-        make: (options) => onDatabaseOfItsOwn((url) => plinthAt(url, size, options))
-      },
-      {
-        name: "Database.layer",
-        make: (client) => onDatabaseOfItsOwn((url) => Database.layer({ ...size, url, client }))
-      }
-    ]
+export const contestants: ReadonlyArray<Contestant> =
+  process.env["PLINTH_TEST_CLIENT"] === "stock"
+    ? [
+        contestant("@effect/sql-pg", (url, options) =>
+          PgClient.layer({ url, maxConnections: size.maxConnections, ...options })
+        )
+      ]
+    : [
+        contestant("DatabaseClient.layer", (url, options) => plinthAt(url, size, options)),
+        contestant("Database.layer", (url, client) => Database.layer({ ...size, url, client }))
+      ]
