@@ -9,7 +9,7 @@ import { join } from "node:path"
 import { clientAt } from "../support/clients.ts"
 import { withDatabase } from "../support/migrators.ts"
 import { temporaryDirectory } from "../support/temporaryDirectory.ts"
-import { plinth, shell } from "./support/Plinth.ts"
+import { plinth, shell, starting } from "./support/Plinth.ts"
 
 /** A project with a migration and a seed, and its database, filled. */
 const project = Effect.gen(function* () {
@@ -145,6 +145,19 @@ describe("plinth reset", () => {
       const without = yield* run("reset", "--no-backup", "--yes", "--database-name", name)
       assert.include(without.stderr, `"${name}" was dropped and made again before this`)
       assert.notInclude(without.stderr, "backup restore")
+    }).pipe(withDatabase)
+  )
+
+  it.live("says after Ctrl-C, too, that the database was dropped", () =>
+    Effect.gen(function* () {
+      const { cwd, given, name } = yield* project
+      writeFileSync(join(cwd, "migrations/0002_slow.sql"), "SELECT pg_sleep(60);\n")
+      const running = yield* starting(["reset", "--yes", "--database-name", name, "--no-backup"], given)
+      yield* Effect.promise(() => running.printed("Applying migrations/0002_slow.sql"))
+      running.child.kill("SIGINT")
+      const ended = yield* Effect.promise(() => running.ended)
+      assert.strictEqual(ended.code, 130)
+      assert.include(ended.stderr, `Interrupted. "${name}" was dropped and made again before this`)
     }).pipe(withDatabase)
   )
 

@@ -231,27 +231,24 @@ const replace = (settings: Settings, force: boolean) => {
 const admitting =
   (database: string, backup: Option.Option<BackupFirst.Taken>) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-    Effect.catchAllCause(effect, (cause) =>
-      Effect.gen(function* () {
-        const said =
-          `"${database}" was dropped and made again before this, so what was in it is gone. ` +
-          Option.match(backup, {
-            onNone: () => "No backup was taken.",
-            onSome: (taken) => `Backup ${taken.label} holds it: \`${BackupFirst.restoring(taken)}\``
-          })
-        const failure = Failure.of(cause)
-        if (Option.isNone(failure)) {
-          const { notice } = yield* Output
-          yield* notice(said)
-          return yield* Effect.failCause(cause)
-        }
-        return yield* new Exit.CommandError({
-          what: `${failure.value.message}\n${said}`,
-          code: Exit.failed,
-          cause: Cause.squash(cause)
+    Effect.gen(function* () {
+      const { notice } = yield* Output
+      const said =
+        `"${database}" was dropped and made again before this, so what was in it is gone. ` +
+        Option.match(backup, {
+          onNone: () => "No backup was taken.",
+          onSome: (taken) => `Backup ${taken.label} holds it: \`${BackupFirst.restoring(taken)}\``
         })
-      })
-    )
+      return yield* effect.pipe(
+        Effect.onInterrupt(() => notice(`Interrupted. ${said}`)),
+        Effect.catchAllCause((cause) => {
+          const failure = Failure.of(cause)
+          if (Option.isNone(failure)) return Effect.failCause(cause)
+          const what = `${failure.value.message}\n${said}`
+          return Effect.fail(new Exit.CommandError({ what, code: Exit.failed, cause: Cause.squash(cause) }))
+        })
+      )
+    })
 
 /** How many tables are named one by one. */
 const namedTables = 8
