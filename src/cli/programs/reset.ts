@@ -241,7 +241,7 @@ const admitting =
         })
       return yield* effect.pipe(
         Effect.onInterrupt(() => notice(`Interrupted. ${said}`)),
-        Effect.catchAllCause((cause) => {
+        Effect.catchAllCause((cause): Effect.Effect<never, E | Exit.CommandError> => {
           const failure = Failure.of(cause)
           if (Option.isNone(failure)) return Effect.failCause(cause)
           const what = `${failure.value.message}\n${said}`
