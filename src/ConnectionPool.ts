@@ -247,11 +247,13 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
       }
     )
 
+    const lanesOf = (max: number) => (settings.pooler === "none" ? Math.floor(max / connectionsPerLane) : 0)
     const lanes = new Lanes(core, {
-      max: settings.pooler === "none" ? Math.floor(settings.max / connectionsPerLane) : 0,
+      max: lanesOf(settings.max),
       now,
       fork: (effect) => void fork(effect)
     })
+    const running: Running = { core, lanes, now, pooler: settings.pooler }
     yield* Effect.addFinalizer(() => {
       lanes.close()
       return close(core, settings.closeTimeout)
@@ -271,24 +273,24 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
 
     return {
       name,
-      run: run(core),
+      run: run(running),
       read: (query) =>
         Effect.async((resume) => {
-          const abandon = startRead({ core, lanes, now }, query, undefined, (answer) => {
+          const abandon = startRead(running, query, undefined, (answer) => {
             if (answer !== "refused") resume(answer)
           })
           return Effect.suspend(abandon)
         }),
       readIf: (accepts, query) =>
         Effect.async((resume) => {
-          const abandon = startRead({ core, lanes, now }, query, accepts, (answer) =>
+          const abandon = startRead(running, query, accepts, (answer) =>
             resume(answer === "refused" ? Effect.succeedNone : Exit.map(answer, Option.some))
           )
           return Effect.suspend(abandon)
         }),
-      lease: (restore) => lease(core, restore),
-      use: (f) => use(core, f),
-      reserve: reserve(core),
+      lease: (restore) => lease(running, restore),
+      use: (f) => use(running, f),
+      reserve: reserve(running),
       stats: Effect.sync(() => ({
         ...core.size,
         lanes: lanes.size,
@@ -299,6 +301,7 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
       resize: (next) =>
         Effect.sync(() => {
           size = next
+          lanes.resize(lanesOf(next.max))
           core.resize(next)
         }),
       nodeIs: (state) => Effect.sync(() => (state === "up" ? core.retryNow() : core.evict("lost")))
@@ -348,12 +351,18 @@ const wireDriver = (options: PoolOptions): Driver<WireConnection> => {
   }
 }
 
+/** A round trip on a connection that nobody has; one that does not answer in time is dropped and not cancelled. */
 const withDeadline = (
   connection: WireConnection,
   duration: Duration.Duration,
   steps: ReadonlyArray<Query>
 ): Effect.Effect<void, DatabaseError> =>
-  connection.run(steps, { operation: "check" }).pipe(
+  Effect.async<void, DatabaseError>((resume) => {
+    connection.unsafeRun(steps, { operation: "check" }, (error) =>
+      resume(error === undefined ? Effect.void : Effect.fail(error))
+    )
+  }).pipe(
+    Effect.interruptible,
     Effect.timeoutFail({
       duration,
       onTimeout: () =>
@@ -364,7 +373,7 @@ const withDeadline = (
           node: connection.node
         })
     }),
-    Effect.asVoid
+    Effect.tapError(() => Effect.sync(() => connection.destroy("it did not answer when it was checked")))
   )
 
 type Core = PoolCore<WireConnection>
@@ -374,17 +383,27 @@ const idleDeaths = 3
 
 type Answer = Exit.Exit<ReadonlyArray<Result>, DatabaseError>
 
+/** What runs statements on the connections of a pool. */
+interface Running {
+  readonly core: Core
+  readonly lanes: Lanes
+  readonly now: () => number
+  /** Behind a pooler the end of its server's session says nothing of what that server had begun. */
+  readonly pooler: PoolSettings["pooler"]
+}
+
 /**
  * Runs steps on a connection that is taken for them, without a fiber: the slot is given back by the wire, whatever
  * became of whoever asked. Returns how to abandon it at any moment from then on.
  */
 const start = (
-  core: Core,
+  { core, pooler }: Running,
   steps: ReadonlyArray<Step>,
   options: RunOptions,
   accepts: Accepts | undefined,
   onDone: (answer: Answer | "refused") => void
 ): (() => Effect.Effect<void>) => {
+  let abandoned = false
   let abandon: Effect.Effect<void> = Effect.void
   const attempt = (deaths: number): void => {
     const onSlot = (outcome: Slot<WireConnection> | DatabaseError): void => {
@@ -397,14 +416,18 @@ const start = (
       }
       const send = (retry: boolean): void => {
         const exchange = connection.unsafeRun(steps, options, (error, results, unbegun) => {
-          if (error !== undefined && retry && isStalePlan(error)) return send(false)
+          // One statement, of which nothing ran: a script may have run up to where it failed.
+          const again = !abandoned && error !== undefined
+          if (again && retry && isStalePlan(error) && steps.length === 1 && !exchange.isSimple) return send(false)
           core.release(slot)
           if (error === undefined) return onDone(Exit.succeed(results))
           // The server had ended the session before it saw the statement.
-          if (unbegun && connection.closed !== undefined && deaths < idleDeaths) return attempt(deaths + 1)
+          const wasIdle = unbegun && connection.closed !== undefined && pooler === "none"
+          if (again && wasIdle && deaths < idleDeaths) return attempt(deaths + 1)
           onDone(Exit.fail(error))
         })
-        abandon = connection.abandon(exchange)
+        // It may be over already, and another attempt may have taken its place.
+        if (exchange.state !== "settled") abandon = connection.abandon(exchange)
       }
       send(true)
     }
@@ -412,14 +435,17 @@ const start = (
     if (ticket.state === "waiting") abandon = Effect.sync(() => core.withdraw(ticket))
   }
   attempt(0)
-  return () => abandon
+  return () => {
+    abandoned = true
+    return abandon
+  }
 }
 
 const run =
-  (core: Core): PooledConnection["run"] =>
+  (running: Running): PooledConnection["run"] =>
   (steps, options = {}) =>
     Effect.async((resume) => {
-      const abandon = start(core, steps, options, undefined, (answer) => {
+      const abandon = start(running, steps, options, undefined, (answer) => {
         if (answer !== "refused") resume(answer)
       })
       return Effect.suspend(abandon)
@@ -427,60 +453,67 @@ const run =
 
 /** In a lane where that is possible, else on a connection of its own, which shows whether the next one can use a lane. */
 const startRead = (
-  { core, lanes, now }: { readonly core: Core; readonly lanes: Lanes; readonly now: () => number },
+  running: Running,
   query: Query,
   accepts: Accepts | undefined,
   onDone: (answer: Answer | "refused") => void
 ): (() => Effect.Effect<void>) => {
-  let abandon: () => Effect.Effect<void>
+  const { lanes, now } = running
+  let abandoned = false
+  let abandon: (() => Effect.Effect<void>) | undefined
   const alone = () => {
+    if (abandoned) return
     let sentAt = 0
     const accepted: Accepts = (connection) => {
       sentAt = now()
       return accepts === undefined || accepts(connection)
     }
-    abandon = start(core, [query], {}, accepted, (answer) => {
+    abandon = start(running, [query], {}, accepted, (answer) => {
       if (answer !== "refused" && Exit.isSuccess(answer)) lanes.learn(query.text, now() - sentAt)
       onDone(answer)
     })
   }
   const leave = lanes.enqueue(query, accepts, (outcome) => (outcome === "elsewhere" ? alone() : onDone(outcome)))
   if (leave === undefined) alone()
-  else abandon = () => Effect.sync(leave)
-  return () => abandon()
+  return () => {
+    abandoned = true
+    leave?.()
+    return abandon === undefined ? Effect.void : abandon()
+  }
 }
 
 const use = <A, E, R>(
-  core: Core,
+  running: Running,
   f: (connection: PooledConnection) => Effect.Effect<A, E, R>
 ): Effect.Effect<A, E | DatabaseError, R> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(lease(core, restore), ({ connection, release }) =>
+    Effect.flatMap(lease(running, restore), ({ connection, release }) =>
       Effect.onExit(restore(f(connection)), () => release)
     )
   )
 
-const reserve = (core: Core): Effect.Effect<PooledConnection, DatabaseError, Scope.Scope> =>
+const reserve = (running: Running): Effect.Effect<PooledConnection, DatabaseError, Scope.Scope> =>
   Effect.uninterruptibleMask((restore) =>
-    Effect.flatMap(lease(core, restore), ({ connection, release }) =>
+    Effect.flatMap(lease(running, restore), ({ connection, release }) =>
       // `Effect.addFinalizer` would carry the fiber's state along, which costs more than the rest of a checkout.
       Effect.flatMap(Effect.scope, (scope) => Effect.as(Scope.addFinalizer(scope, release), connection))
     )
   )
 
 /** A connection at hand is taken at once. Only waiting for one is interruptible, and it gives back what came too late. */
-const lease = (core: Core, restore: Restore): Effect.Effect<Lease, DatabaseError> =>
+const lease = (running: Running, restore: Restore): Effect.Effect<Lease, DatabaseError> =>
   Effect.suspend(() => {
+    const { core } = running
     let outcome: Slot<WireConnection> | DatabaseError | undefined
     let wake: ((lease: Effect.Effect<Lease, DatabaseError>) => void) | undefined
     const ticket = core.checkout((settled) => {
       outcome = settled
-      wake?.(leased(core, settled))
+      wake?.(leased(running, settled))
     })
-    if (outcome !== undefined) return leased(core, outcome)
+    if (outcome !== undefined) return leased(running, outcome)
     const wait = Effect.async<Lease, DatabaseError>((resume) => {
       if (outcome === undefined) wake = resume
-      else resume(leased(core, outcome))
+      else resume(leased(running, outcome))
     })
     return Effect.onExit(restore(wait), (exit) =>
       Effect.sync(() => {
@@ -491,13 +524,17 @@ const lease = (core: Core, restore: Restore): Effect.Effect<Lease, DatabaseError
     )
   })
 
-const leased = (core: Core, outcome: Slot<WireConnection> | DatabaseError): Effect.Effect<Lease, DatabaseError> =>
+const leased = (
+  { core, pooler }: Running,
+  outcome: Slot<WireConnection> | DatabaseError
+): Effect.Effect<Lease, DatabaseError> =>
   outcome instanceof DatabaseError
     ? Effect.fail(outcome)
     : Effect.succeed({
         connection: outcome.connection,
         release: Effect.sync(() => core.release(outcome)),
-        outcomeOf: outcomeOf(core, outcome.since)
+        // A session with a pooler survives a crash of the server behind it, and so is no witness.
+        outcomeOf: pooler === "none" ? outcomeOf(core, outcome.since) : () => Effect.succeedNone
       })
 
 const witnessInterval = "10 millis"
@@ -507,24 +544,27 @@ const outcomeOf =
   (core: Core, since: number) =>
   (xid: string): Effect.Effect<Option.Option<XactOutcome>> => {
     const isWitness = ({ openedAt }: WireConnection) => openedAt <= since
-    const attempt: Effect.Effect<Option.Option<XactOutcome>, DatabaseError> = Effect.acquireUseRelease(
+    const attempt: Effect.Effect<Option.Option<XactOutcome>> = Effect.acquireUseRelease(
       Effect.sync(() => core.takeIdle(isWitness)),
-      (slot) => {
-        if (slot !== undefined) return askForOutcome(slot.connection, xid)
-        return core.has(isWitness) ? Effect.delay(attempt, witnessInterval) : Effect.succeedNone
-      },
+      (slot): Effect.Effect<Option.Option<XactOutcome>, DatabaseError | "none is idle"> =>
+        slot === undefined ? Effect.fail("none is idle") : askForOutcome(slot.connection, xid),
       (slot) => Effect.sync(() => slot !== undefined && core.release(slot))
+    ).pipe(
+      // A session that was ended meanwhile has said nothing that counts; others may know.
+      Effect.catchAll(() => (core.has(isWitness) ? Effect.delay(attempt, witnessInterval) : Effect.succeedNone))
     )
-    return attempt.pipe(
-      Effect.timeoutTo({ duration: resolveTimeout, onTimeout: Option.none, onSuccess: (outcome) => outcome }),
-      // The session was ended, so what it said before does not count; others may know.
-      Effect.catchAll(() => (core.has(isWitness) ? outcomeOf(core, since)(xid) : Effect.succeedNone))
-    )
+    return Effect.timeoutTo(Effect.interruptible(attempt), {
+      duration: resolveTimeout,
+      onTimeout: Option.none,
+      onSuccess: (outcome) => outcome
+    })
   }
 
 /** Waits for the connections in use, then drops them. */
 const close = (core: Core, timeout: Duration.Duration): Effect.Effect<void> =>
   Effect.async<void>((resume) => core.close(() => resume(Effect.void))).pipe(
+    // A finalizer cannot be interrupted, and so its deadline would not hold.
+    Effect.interruptible,
     Effect.timeoutOption(timeout),
     Effect.zipRight(Effect.sync(() => core.evict("closed")))
   )

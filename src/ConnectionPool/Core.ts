@@ -268,7 +268,7 @@ export class PoolCore<C extends Poolable> {
     const now = this.environment.now()
     const idleFor = now - slot.since
     slot.since = now
-    if (idleFor < this.limits.validateAfter) {
+    if (idleFor <= this.limits.validateAfter) {
       slot.state = "used"
       slot.reported = false
       this.counters.acquired++
@@ -316,7 +316,16 @@ export class PoolCore<C extends Poolable> {
     slot.connection.onClosed = undefined
     if (slot.connection.closed === undefined) this.environment.fork(this.driver.end(slot.connection))
     this.drained()
+    this.serve()
     this.refill()
+  }
+
+  /** Whoever waited for the slot that is gone may have another that came back meanwhile. */
+  private serve(): void {
+    for (let slot = this.idle.at(-1); slot !== undefined && this.head !== undefined; slot = this.idle.at(-1)) {
+      this.idle.pop()
+      this.hand(slot, this.shift(this.head))
+    }
   }
 
   private open(startedAt: number): void {

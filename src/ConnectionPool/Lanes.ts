@@ -5,8 +5,8 @@
  * makes it safe: each statement ends with its own Sync, so it is its own transaction and its failure touches no other;
  * only reads enter, and the session is read only, since writes behind one another could wait for locks in a circle that
  * PostgreSQL cannot see; only statements that were measured to be short enter, and no more than are soon done; nothing
- * is ever cancelled here, an interrupted fiber just does not wait any more; whatever goes wrong with a lane, its reads
- * run again on a connection of their own.
+ * is ever cancelled here, an interrupted fiber just does not wait any more; what goes wrong with a lane, and not with the
+ * statement, makes its reads run again on a connection of their own.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -43,6 +43,9 @@ const hedgeMs = 20
 /** The server ends a statement that keeps a lane this long; it runs again on a connection of its own. */
 const laneLimitMs = 1_000
 
+/** A server that neither answers nor ends what it should have ended is not there. */
+const silentMs = 3 * laneLimitMs
+
 /** Weight of the newest measurement in the expectation: the last five or so matter. */
 const weight = 0.2
 
@@ -69,6 +72,8 @@ export type LaneDone = (outcome: Exit.Exit<ReadonlyArray<Result>, DatabaseError>
 interface Lane {
   readonly slot: Slot<WireConnection>
   readonly passengers: Array<Passenger>
+  /** What the session had before it became a lane. */
+  readonly settings: Settings
   /** What those under way are expected to take, in milliseconds. */
   load: number
   /** When it last answered, or was empty. */
@@ -79,14 +84,32 @@ interface Lane {
   peak: number
 }
 
-const enter = [
-  { text: "SELECT pg_catalog.set_config('default_transaction_read_only', 'on', false)", params: [], prepare: false },
-  { text: `SELECT pg_catalog.set_config('statement_timeout', '${laneLimitMs}', false)`, params: [], prepare: false }
-]
-const leave = [
-  { text: "RESET default_transaction_read_only", params: [], prepare: false },
-  { text: "RESET statement_timeout", params: [], prepare: false }
-]
+/** What entering and leaving may take, in milliseconds, before the connection is dropped. */
+const changeWithin = 5_000
+
+/** The settings of a session that a lane changes. */
+interface Settings {
+  readonly read_only: string
+  readonly timeout: string
+  readonly timeout_ms: number
+}
+
+const look: Query = {
+  text:
+    "SELECT pg_catalog.current_setting('default_transaction_read_only') AS read_only, " +
+    "pg_catalog.current_setting('statement_timeout') AS timeout, setting::int AS timeout_ms " +
+    "FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'",
+  params: [],
+  prepare: false
+}
+
+const change = (readOnly: string, timeout: string): Query => ({
+  text:
+    "SELECT pg_catalog.set_config('default_transaction_read_only', $1, false), " +
+    "pg_catalog.set_config('statement_timeout', $2, false)",
+  params: [readOnly, timeout],
+  prepare: false
+})
 
 export class Lanes {
   private readonly core: PoolCore<WireConnection>
@@ -96,10 +119,12 @@ export class Lanes {
   private opening = false
   private watching = false
   private closing = false
+  private max: number
 
   constructor(core: PoolCore<WireConnection>, options: LanesOptions) {
     this.core = core
     this.options = options
+    this.max = options.max
   }
 
   get size(): number {
@@ -122,7 +147,7 @@ export class Lanes {
     accepts: ((connection: WireConnection) => boolean) | undefined,
     onDone: LaneDone
   ): (() => void) | undefined {
-    if (query.protocol === "simple" || this.options.max === 0) return undefined
+    if (query.protocol === "simple" || this.max === 0) return undefined
     const expectation = this.expectations.get(query.text)
     if (expectation === undefined || expectation.banned || expectation.ms > longestEntrantMs) return undefined
     const now = this.options.now()
@@ -139,6 +164,16 @@ export class Lanes {
     // Without a free connection it would wait, while many could share one.
     if (!this.core.hasIdle) this.open()
     return undefined
+  }
+
+  /** Other bounds for the pool: lanes above them are given back. */
+  resize(max: number): void {
+    this.max = max
+    while (this.lanes.length > max) {
+      const lane = this.lanes[0]
+      if (lane === undefined) break
+      this.retire(lane)
+    }
   }
 
   /** Give back lanes that nobody crowds into; called about once a second. */
@@ -158,6 +193,7 @@ export class Lanes {
 
   private hasRoom(lane: Lane, ms: number, now: number): boolean {
     const { length } = lane.passengers
+    if (lane.slot.connection.closed !== undefined) return false
     return length === 0 || (length < maxDepth && lane.load + ms <= budgetMs && now - lane.progressAt < lateMs)
   }
 
@@ -190,24 +226,51 @@ export class Lanes {
     passenger.gone = true
     if (error === undefined) return passenger.onDone(Exit.succeed(results))
     if (error.reason === "ReadOnly") expectation.banned = true
-    passenger.onDone(runsElsewhere(error) ? "elsewhere" : Exit.fail(error))
+    // A timeout of its own the session would have had anyway.
+    const { timeout_ms: timeout } = lane.settings
+    const isOwn = error.reason === "StatementTimeout" && timeout > 0 && timeout <= laneLimitMs
+    passenger.onDone(runsElsewhere(error) && !isOwn ? "elsewhere" : Exit.fail(error))
   }
 
   private open(): void {
-    if (this.opening || this.closing || this.lanes.length >= this.options.max) return
+    if (this.opening || this.closing || this.lanes.length >= this.max) return
     this.opening = true
     this.core.checkout((outcome) => {
       if (outcome instanceof DatabaseError) {
         this.opening = false
         return
       }
-      const slot = outcome
-      slot.connection.unsafeRun(enter, { operation: "lane" }, (error) => {
+      this.enter(outcome)
+    })
+  }
+
+  private enter(slot: Slot<WireConnection>): void {
+    const { connection } = slot
+    const options = { operation: "lane", replyWithin: changeWithin }
+    const giveUp = () => {
+      this.opening = false
+      this.core.release(slot)
+    }
+    connection.unsafeRun([look], options, (unseen, [result]) => {
+      const settings: Settings | undefined = result?.rows[0]
+      if (unseen !== undefined || settings === undefined) return giveUp()
+      const timeout = settings.timeout_ms === 0 ? laneLimitMs : Math.min(settings.timeout_ms, laneLimitMs)
+      connection.unsafeRun([change("on", String(timeout))], options, (failed) => {
+        if (failed !== undefined) return giveUp()
         this.opening = false
-        if (error !== undefined || this.closing) return this.release(slot)
-        slot.connection.depth = maxDepth
+        connection.depth = maxDepth
         slot.shared = true
-        this.lanes.push({ slot, passengers: [], load: 0, progressAt: this.options.now(), seenAt: 0, peak: 0 })
+        const lane: Lane = {
+          slot,
+          settings,
+          passengers: [],
+          load: 0,
+          progressAt: this.options.now(),
+          seenAt: 0,
+          peak: 0
+        }
+        if (this.closing || this.lanes.length >= this.max) this.leave(lane)
+        else this.lanes.push(lane)
       })
     })
   }
@@ -215,7 +278,7 @@ export class Lanes {
   /** Takes no more passengers; the connection goes back behind the last one. */
   private retire(lane: Lane): void {
     this.drop(lane)
-    this.release(lane.slot)
+    this.leave(lane)
   }
 
   private lose(lane: Lane): void {
@@ -228,11 +291,14 @@ export class Lanes {
     if (index >= 0) this.lanes.splice(index, 1)
   }
 
-  /** The settings of a lane are undone behind whatever is still under way. */
-  private release(slot: Slot<WireConnection>): void {
-    slot.connection.unsafeRun(leave, { operation: "lane" }, () => {
-      slot.connection.depth = 1
+  /** The settings are put back behind whatever is still under way; a session that keeps them is of no use to others. */
+  private leave({ settings, slot }: Lane): void {
+    const { connection } = slot
+    const back = change(settings.read_only, settings.timeout)
+    connection.unsafeRun([back], { operation: "lane", replyWithin: changeWithin }, (failed) => {
+      connection.depth = 1
       slot.shared = false
+      if (failed !== undefined) connection.destroy("the settings of a lane could not be put back")
       this.core.release(slot)
     })
   }
@@ -244,12 +310,16 @@ export class Lanes {
     const look = Effect.sync(() => {
       const now = this.options.now()
       let busy = false
-      for (const lane of this.lanes) {
+      for (const lane of [...this.lanes]) {
         busy ||= lane.passengers.length > 0
         // Not before it was late twice: after a pause of this process the answers are there and not read yet.
         const late = now - lane.progressAt >= hedgeMs && lane.seenAt === lane.progressAt
         lane.seenAt = lane.progressAt
         if (!late) continue
+        if (lane.passengers.length > 0 && now - lane.progressAt >= silentMs) {
+          lane.slot.connection.destroy(`a lane answered nothing for ${silentMs / 1000} seconds`)
+          continue
+        }
         for (const passenger of lane.passengers.slice(1)) {
           if (passenger.gone) continue
           passenger.gone = true

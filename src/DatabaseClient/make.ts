@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import { DatabaseError, toSqlError } from "../DatabaseError.ts"
 import type { PooledConnection } from "../ConnectionPool.ts"
 import { reserve } from "../internal/SqlBackend.ts"
+import type { Query } from "../internal/pg/Exchange.ts"
 import type { SqlBackend } from "../internal/SqlBackend.ts"
 import type { Listener } from "../Listener.ts"
 import { isNotification } from "../Listener.ts"
@@ -65,15 +66,27 @@ export const make = (
           streamPortal(query, { fetch, name: level.session.name("portal"), run: (steps) => level.run(steps) })
         )
     })
+    /** A statement on its own is a transaction of its own; a stream commits at its end. */
+    const settled =
+      (query: Query, commits: "query" | "commit") =>
+      (error: DatabaseError): DatabaseError =>
+        isAnswerLost(error, commits) && !backend.isRead(query.text) ? inDoubt(error) : error
     const onConnection = (connection: PooledConnection): Executor => ({
-      run: (query) => connection.run([query]),
-      stream: (query) => streamAlone(query, Effect.succeed(connection), fetch)
+      run: (query) =>
+        Effect.suspend(() => {
+          // What is inside a transaction of the holder's own is lost with the connection, and not in doubt.
+          const alone = connection.status === "I"
+          const running = connection.run([query])
+          return alone ? Effect.mapError(running, settled(query, "query")) : running
+        }),
+      stream: (query) =>
+        Stream.mapError(streamAlone(query, Effect.succeed(connection), fetch), settled(query, "commit"))
     })
     const autocommit = new SqlConnection(
       {
-        run: (query) =>
-          Effect.mapError(backend.run(query), (error) => (backend.isRead(query.text) ? error : inDoubt(error))),
-        stream: (query) => streamAlone(query, reserve(backend, { sql: query.text }), fetch)
+        run: (query) => Effect.mapError(backend.run(query), settled(query, "query")),
+        stream: (query) =>
+          Stream.mapError(streamAlone(query, reserve(backend, { sql: query.text }), fetch), settled(query, "commit"))
       },
       owner
     )
@@ -150,16 +163,18 @@ export const make = (
   })
 
 /**
- * A statement on its own is a transaction of its own. When its answer was lost and it may have written, nobody knows
- * whether it was committed, so it must not look like something that can be run again.
+ * What was sent may have been committed. What was not sent, or certainly not begun, fails with the operation of the
+ * connection; FATAL as an answer says that the server ended it before the commit.
  */
+const isAnswerLost = (error: DatabaseError, commits: "query" | "commit"): boolean =>
+  error.reason === "ConnectionLost" && error.operation === commits
+
+/** It must not look like something that can be run again. */
 const inDoubt = (error: DatabaseError): DatabaseError =>
-  error.reason === "ConnectionLost" && error.operation === "query"
-    ? new DatabaseError({
-        reason: "CommitInDoubt",
-        operation: "query",
-        description: "the connection was lost before the answer to a statement that may have written",
-        node: error.node,
-        cause: error
-      })
-    : error
+  new DatabaseError({
+    reason: "CommitInDoubt",
+    operation: error.operation,
+    description: "the connection was lost before the answer to a statement that may have written",
+    node: error.node,
+    cause: error
+  })

@@ -11,10 +11,10 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { DatabaseError } from "../DatabaseError.ts"
-import type { Query, Step } from "../internal/pg/Exchange.ts"
+import type { Query, RunOptions, Step } from "../internal/pg/Exchange.ts"
 import type { Result } from "../internal/pg/Result.ts"
 
-type Run = (steps: ReadonlyArray<Step>) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>
+type Run = (steps: ReadonlyArray<Step>, options?: RunOptions) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>
 
 export interface Portal {
   readonly run: Run
@@ -69,14 +69,16 @@ export const streamAlone = (
         Effect.suspend(() => {
           if (!open) return Effect.void
           open = false
-          return Effect.asVoid(connection.run([{ text, params: [] }]))
+          return Effect.asVoid(connection.run([{ text, params: [], prepare: true }], { operation: text.toLowerCase() }))
         })
       yield* Effect.addFinalizer((exit) => Effect.ignoreLogged(finish(Exit.isSuccess(exit) ? "COMMIT" : "ROLLBACK")))
       const run: Run = (steps) =>
         Effect.suspend(() => {
           if (open) return connection.run(steps)
           open = true
-          return Effect.map(connection.run([{ text: "BEGIN", params: [] }, ...steps]), (results) => results.slice(1))
+          return Effect.map(connection.run([{ text: "BEGIN", params: [], prepare: true }, ...steps]), (results) =>
+            results.slice(1)
+          )
         })
       const rows = streamPortal(query, { run, name: "plinth_stream", fetch })
       return Stream.concat(

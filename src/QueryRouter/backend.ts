@@ -302,6 +302,7 @@ export const makeBackend = (
         )
         .pipe(
           Effect.catchAll(() => Effect.succeedNone),
+          Effect.interruptible,
           Effect.timeoutTo({ duration: resolveTimeout, onTimeout: Option.none, onSuccess: (outcome) => outcome })
         )
 

@@ -7,6 +7,7 @@ import * as FiberId from "effect/FiberId"
 import type { PooledConnection } from "../ConnectionPool.ts"
 import { DatabaseError } from "../DatabaseError.ts"
 import type { Query, Step } from "../internal/pg/Exchange.ts"
+import { isPlanned } from "../internal/pg/StatementCache.ts"
 import type { Result } from "../internal/pg/Result.ts"
 
 /** The id of the transaction, once there is something to commit. */
@@ -59,7 +60,8 @@ export class Session {
         return Effect.zipRight(connection.run(this.begin, { operation: "begin" }), alone)
       }
       const before = this.begun ? [] : this.begin
-      const asks = mayWrite && this.xid === undefined
+      // Not behind SET, LOCK or COPY: the question would take the transaction's snapshot, or be read as data.
+      const asks = mayWrite && this.xid === undefined && steps.every((step) => "text" in step && isPlanned(step.text))
       const options = { operation, inTransaction: this.begun }
       this.begun = true
       if (before.length === 0 && !asks) return connection.run(steps, options)
@@ -87,6 +89,8 @@ export class Level {
   readonly depth: number
   readonly hooks: Record<Hook, Array<Effect.Effect<void>>> = { afterCommit: [], afterRollback: [], onInDoubt: [] }
   readonly session: Session
+  /** Set from the moment the level starts to end. */
+  ended = false
   private child: Deferred.Deferred<void> | undefined
 
   constructor(session: Session, depth: number) {
@@ -99,11 +103,13 @@ export class Level {
    * rollback they would be undone with it.
    */
   run(steps: ReadonlyArray<Step>, operation?: string): Effect.Effect<ReadonlyArray<Result>, DatabaseError> {
-    return Effect.suspend(() =>
-      this.child === undefined
+    return Effect.suspend(() => {
+      // What it would write could be undone with a sibling, or kept although this level was undone.
+      if (this.ended) return Effect.fail(this.session.closed(operation ?? "query"))
+      return this.child === undefined
         ? this.session.run(steps, operation)
         : Effect.zipRight(Deferred.await(this.child), this.run(steps, operation))
-    )
+    })
   }
 
   /** Opens the place for a nested level, waiting for siblings in turn; only the waiting can be interrupted. */

@@ -98,7 +98,7 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
   ): DatabaseError => new DatabaseErrors.DatabaseError({ reason, operation, description, node: backend.name, cause })
 
   const commit = ({ connection, outcomeOf }: Lease, session: Session): Effect.Effect<void, DatabaseError> =>
-    connection.run([{ text: "COMMIT", params: [] }], committing).pipe(
+    connection.run([{ text: "COMMIT", params: [], prepare: true }], committing).pipe(
       Effect.flatMap(([result]) =>
         // The COMMIT of a failed transaction is answered by a rollback that looks like a success.
         result?.command === "COMMIT"
@@ -109,7 +109,8 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
       ),
       // Without a statement that may have written it has no effect that could be in doubt.
       Effect.catchIf(
-        (error) => error.isConnectionFailure && session.wrote,
+        // One that was not sent, or certainly not begun, is the connection's failure and not the COMMIT's.
+        (error) => error.isConnectionFailure && error.operation === committing.operation && session.wrote,
         (error) => resolve(session.xid, outcomeOf, error)
       )
     )
@@ -157,14 +158,8 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
       depth: 0,
       attempt: number
     }
-    const { timeout } = options
-    const body =
-      timeout === undefined
-        ? effect
-        : Effect.timeoutFail(effect, {
-            duration: timeout,
-            onTimeout: () => onError(failure("TransactionTimeout", "transaction", "its deadline passed"))
-          })
+    const begin = beginSteps(options)
+    const body = inTime(effect, options, onError)
     let hooks: ReadonlyArray<Effect.Effect<void>> = []
     const end = (lease: Lease, level: Level, exit: Exit.Exit<A, E | E2>): Effect.Effect<A, E | E2> => {
       const { session } = level
@@ -172,6 +167,7 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
         hooks = [...session.undone, ...level.hooks[kind]]
       }
       session.ended = true
+      level.ended = true
       ended(Exit.isSuccess(exit) ? "afterCommit" : "afterRollback")
       if (Exit.isFailure(exit)) return Effect.zipRight(rollback(session), exit)
       if (!session.begun) return exit
@@ -186,7 +182,7 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     const transaction = Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Effect.mapError(backend.lease({ access: info.access }, restore), onError), (lease) => {
         const level = new Level(
-          new Session(lease.connection, beginSteps(options), info.access === "read only" ? () => true : backend.isRead),
+          new Session(lease.connection, begin, info.access === "read only" ? () => true : backend.isRead),
           0
         )
         return Effect.flatMap(Effect.exit(restore(within(body, level, info))), (exit) =>
@@ -206,6 +202,18 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
       ...(options.label === undefined ? {} : { "plinth.transaction.label": options.label })
     }))
   }
+
+  const inTime = <A, E, R, E2>(
+    effect: Effect.Effect<A, E, R>,
+    { timeout }: TransactionOptions,
+    onError: (error: DatabaseError) => E2
+  ): Effect.Effect<A, E | E2, R> =>
+    timeout === undefined
+      ? effect
+      : Effect.timeoutFail(effect, {
+          duration: timeout,
+          onTimeout: () => onError(failure("TransactionTimeout", "transaction", "its deadline passed"))
+        })
 
   const outermost = <A, E, R, E2>(
     effect: Effect.Effect<A, E, R>,
@@ -262,8 +270,9 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     const open = session.run([{ text: `SAVEPOINT ${name}`, params: [], prepare: false }], "savepoint")
     const release = session.run([{ text: `RELEASE SAVEPOINT ${name}`, params: [], prepare: false }], "release")
     return Effect.flatMap(Effect.mapError(open, onError), () =>
-      Effect.flatMap(Effect.exit(restore(within(effect, level, info))), (exit) =>
-        Exit.isFailure(exit)
+      Effect.flatMap(Effect.exit(restore(within(effect, level, info))), (exit) => {
+        level.ended = true
+        return Exit.isFailure(exit)
           ? Effect.zipRight(undone, exit)
           : Effect.matchEffect(release, {
               // 25P02: a statement failed inside and its error was swallowed; the savepoint cannot be kept.
@@ -274,21 +283,39 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
                   exit
                 )
             })
-      )
+      })
     )
   }
 
-  const runWith: Runner["runWith"] = (effect, options, onError) =>
+  const runWith: Runner["runWith"] = <A, E, R, E2>(
+    effect: Effect.Effect<A, E, R>,
+    options: TransactionOptions,
+    onError: (error: DatabaseError) => E2
+  ): Effect.Effect<A, E | E2, R> =>
     Effect.contextWithEffect((context: Context.Context<never>) => {
       const parent = current(context)
       const refuse = (description: string) => Effect.fail(onError(failure("TransactionAborted", "begin", description)))
+      const inside = (enclosing: Current, run: () => Effect.Effect<A, E | E2, R>): Effect.Effect<A, E | E2, R> => {
+        const lost = unapplied(options, enclosing.info)
+        return lost.length === 0
+          ? run()
+          : refuse(
+              `${lost.join(", ")} cannot be had inside another transaction; give it to that one, or use propagation "requiresNew"`
+            )
+      }
       switch (options.propagation ?? "nested") {
         case "nested":
-          return parent === undefined ? outermost(effect, options, onError) : nested(effect, parent, onError)
+          return parent === undefined
+            ? outermost(effect, options, onError)
+            : inside(parent, () => nested(inTime(effect, options, onError), parent, onError))
         case "required":
-          return parent === undefined ? outermost(effect, options, onError) : effect
+          return parent === undefined
+            ? outermost(effect, options, onError)
+            : inside(parent, () => inTime(effect, options, onError))
         case "mandatory":
-          return parent === undefined ? refuse("it must run inside another transaction, and there is none") : effect
+          return parent === undefined
+            ? refuse("it must run inside another transaction, and there is none")
+            : inside(parent, () => inTime(effect, options, onError))
         case "never":
           return parent === undefined ? effect : refuse("it must not run inside a transaction")
         case "requiresNew":
@@ -338,6 +365,13 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     }
   }
 }
+
+/** The options that a transaction inside another one would silently not get. */
+const unapplied = (options: TransactionOptions, enclosing: TransactionInfo): ReadonlyArray<string> => [
+  ...(options.isolation === undefined || options.isolation === enclosing.isolation ? [] : ["isolation"]),
+  ...(options.access === undefined || options.access === enclosing.access ? [] : ["access"]),
+  ...(["deferrable", "lockTimeout", "role", "settings"] as const).filter((name) => options[name] !== undefined)
+]
 
 /** Only where a tracer is installed: the one that Effect brings along keeps nothing, and costs as much as the pool. */
 const withSpan = <A, E, R>(

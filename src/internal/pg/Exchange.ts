@@ -9,7 +9,7 @@ import { prepareValue } from "./driver.ts"
 import type { Writer } from "./driver.ts"
 import { makeResult, noRows, RowShape } from "./Result.ts"
 import type { Result, TypeParsers } from "./Result.ts"
-import { isStalePlan } from "./StatementCache.ts"
+import { isPlanned, isStalePlan } from "./StatementCache.ts"
 import type { Prepared, StatementCache } from "./StatementCache.ts"
 
 /**
@@ -24,7 +24,11 @@ export interface Query {
   readonly protocol?: "extended" | "simple" | undefined
   /** Keep the portal open under this name and stop after `fetch` rows. */
   readonly portal?: { readonly name: string; readonly fetch: number } | undefined
-  /** `false` sends the statement unnamed. */
+  /**
+   * `false` sends the statement unnamed, `true` prepares it whatever it is.
+   *
+   * @default prepared when PostgreSQL revalidates its plan: SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE, MERGE
+   */
   readonly prepare?: boolean | undefined
 }
 
@@ -87,7 +91,7 @@ export class Exchange {
     return isSimple(this.steps)
   }
 
-  /** Serialises all messages. A value that cannot be serialised fails the exchange, and what is behind it is not sent. */
+  /** Serialises all messages. A value that cannot be serialised fails the exchange, and nothing of it is sent. */
   send(writer: Writer, cache: StatementCache | undefined): void {
     this.state = "sent"
     const { steps } = this
@@ -96,26 +100,26 @@ export class Exchange {
       return writer.query(steps[0].text)
     }
     try {
-      for (const step of steps) this.write(writer, step, cache)
+      // All before anything is written: a value that cannot be serialised leaves no half exchange behind.
+      const values = steps.map((step) => (isPortalStep(step) ? [] : step.params.map(prepareValue)))
+      for (const [i, step] of steps.entries()) this.write(writer, step, values[i] ?? [], cache)
     } catch (cause) {
       this.fail(cause)
     }
     writer.sync()
   }
 
-  private write(writer: Writer, step: Step, cache: StatementCache | undefined): void {
+  private write(writer: Writer, step: Step, values: ReadonlyArray<unknown>, cache: StatementCache | undefined): void {
     if (isPortalStep(step)) {
       this.statements.push(undefined)
       if (step.fetch === 0) writer.close({ type: "P", name: step.portal })
       else writer.execute({ portal: step.portal, rows: step.fetch })
       return
     }
-    // Serialised before anything is written, so that a bad value leaves no half statement behind.
-    const values = step.params.map(prepareValue)
     const statement =
-      step.prepare === false || cache === undefined
-        ? undefined
-        : cache.use(step.text, (name) => writer.close({ type: "S", name }))
+      cache !== undefined && (step.prepare ?? isPlanned(step.text))
+        ? cache.use(step.text, (name) => writer.close({ type: "S", name }))
+        : undefined
     this.statements.push(statement)
     if (statement?.ready !== true) {
       writer.parse({ name: statement?.name ?? "", text: step.text, types: [] })
@@ -132,10 +136,14 @@ export class Exchange {
 
   describe(fields: Array<FieldDef>, types: TypeParsers | undefined): void {
     this.begun = true
-    const shape = fields.length === 0 ? noRows : new RowShape(fields, types)
-    this.shape = shape
-    const statement = this.statements[this.results.length]
-    if (statement !== undefined) statement.shape = shape
+    try {
+      const shape = fields.length === 0 ? noRows : new RowShape(fields, types)
+      this.shape = shape
+      const statement = this.statements[this.results.length]
+      if (statement !== undefined) statement.shape = shape
+    } catch (cause) {
+      this.fail(cause)
+    }
   }
 
   row(values: ReadonlyArray<string | null>, types: TypeParsers | undefined): void {
@@ -165,6 +173,9 @@ export class Exchange {
     if (this.error === undefined) return
     // A Parse that failed, or one that the server skipped after a failure, left no statement behind.
     for (const statement of this.parsed ?? []) statement.ready = false
+    // What it failed at may have been planned for columns that are of another type by now.
+    const failed = this.statements[this.results.length]
+    if (failed !== undefined) failed.ready = false
     if (isStalePlan(this.error)) {
       for (const statement of this.statements) if (statement !== undefined) statement.ready = false
     }

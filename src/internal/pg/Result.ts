@@ -20,10 +20,10 @@ export class RowShape {
   private readonly template: QueryResultRow
 
   constructor(fields: Array<FieldDef>, types: TypeParsers | undefined) {
-    const { getTypeParser } = types ?? Pg.types
+    const parsers = types ?? Pg.types
     this.fields = fields
     this.names = fields.map(({ name }) => name)
-    this.parsers = fields.map(({ dataTypeID }) => getTypeParser(dataTypeID, "text"))
+    this.parsers = fields.map(({ dataTypeID }) => parsers.getTypeParser(dataTypeID, "text") ?? identity)
     // Copied for each row, so that all rows have one hidden class. Without a prototype a column may be `__proto__`.
     this.template = Object.assign(Object.create(null), Object.fromEntries(this.names.map((name) => [name, null])))
   }
@@ -45,6 +45,9 @@ export class RowShape {
     return values.map((value, i) => (value === null ? null : this.parsers[i]?.(value)))
   }
 }
+
+/** For types that a caller's parsers do not know. */
+const identity = (value: string): unknown => value
 
 /** The shape of what has no rows. */
 export const noRows = new RowShape([], undefined)

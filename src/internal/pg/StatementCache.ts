@@ -15,6 +15,7 @@ export interface Prepared {
 
 export class StatementCache {
   private readonly entries = new Map<string, Prepared>()
+  private newest: Prepared | undefined
   private count = 0
   private readonly limit: number
 
@@ -22,23 +23,23 @@ export class StatementCache {
     this.limit = limit
   }
 
-  /** The statement of a text. `close` is called with each name that the server must forget first. */
+  /** The statement of a text. `close` is called with the name that the server must forget first. */
   use(text: string, close: (name: string) => void): Prepared {
     const known = this.entries.get(text)
-    if (known !== undefined) {
+    if (known?.ready === true) {
       // The map's order is the order of use; the newest needs no moving.
       if (known !== this.newest) {
         this.entries.delete(text)
         this.entries.set(text, known)
         this.newest = known
       }
-      if (!known.ready) {
-        close(known.name)
-        known.shape = undefined
-      }
       return known
     }
-    if (this.entries.size >= this.limit) {
+    if (known !== undefined) {
+      // Anew under another name: exchanges that are under way still read their answers by the old one.
+      this.entries.delete(text)
+      close(known.name)
+    } else if (this.entries.size >= this.limit) {
       for (const [oldText, old] of this.entries) {
         this.entries.delete(oldText)
         close(old.name)
@@ -51,8 +52,19 @@ export class StatementCache {
     return entry
   }
 
-  private newest: Prepared | undefined
+  /** The session has forgotten all of them. */
+  clear(): void {
+    this.entries.clear()
+    this.newest = undefined
+  }
 }
+
+/**
+ * Whether a text is a statement whose plan PostgreSQL revalidates. The rows of a utility statement (FETCH, EXECUTE, CALL,
+ * SHOW) can look different every time, and nothing says so.
+ */
+export const isPlanned = (text: string): boolean =>
+  /^[\s(]*(?:select|values|table|with|insert|update|delete|merge)\b/i.test(text)
 
 /** The prepared statement is gone (26000) or its result type changed under it (0A000): preparing it again helps. */
 export const isStalePlan = (error: unknown): boolean =>

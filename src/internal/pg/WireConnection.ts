@@ -1,7 +1,9 @@
 /**
  * One connection to one backend: exchanges in order, cancellation that hits nothing else, and a death that is noticed.
  */
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Pg from "pg"
 import { DatabaseError, fromUnknown } from "../../DatabaseError.ts"
@@ -25,10 +27,12 @@ export interface WireOptions {
   readonly now: () => number
 }
 
-/** How long a CancelRequest may take to reach the server before it is sent again. */
-const cancelAttemptTimeout = "250 millis"
-/** After this a statement that would not stop takes its connection with it. */
-const cancelDeadline = "1 second"
+/** A statement that goes on after the server has passed a cancellation on was not there yet: it is cancelled again. */
+const cancelAgainAfter = "250 millis"
+/** After this a statement that would not stop, or a request that may still arrive, takes its connection with it. */
+const cancelDeadline = "3 seconds"
+/** How long a round trip and a farewell may take. */
+const answerDeadline = "1 second"
 
 /**
  * @see open
@@ -84,7 +88,10 @@ export class WireConnection {
       noData: () => this.running?.describe(noRows.fields, types),
       rowDescription: ({ fields }) => this.running?.describe(fields, types),
       dataRow: ({ fields }) => this.running?.row(fields, types),
-      commandComplete: ({ text }) => this.running?.complete(text, false, types),
+      commandComplete: ({ text }) => {
+        if (text === "DEALLOCATE ALL" || text === "DISCARD ALL") this.statements?.clear()
+        this.running?.complete(text, false, types)
+      },
       emptyQuery: () => this.running?.complete("", false, types),
       portalSuspended: () => this.running?.complete("", true, types),
       copyInResponse: () => {
@@ -162,9 +169,12 @@ export class WireConnection {
   /** End the session politely; a server that does not answer is left after a second. */
   readonly end: Effect.Effect<void> = Effect.suspend(() => {
     if (this.closed !== undefined) return Effect.void
-    return Effect.async<void>((resume) => {
-      this.client.end(() => resume(Effect.void))
-    }).pipe(Effect.timeoutOption("1 second"), Effect.ensuring(Effect.sync(() => this.destroy())), Effect.asVoid)
+    return within(
+      answerDeadline,
+      Effect.async<void>((resume) => {
+        this.client.end(() => resume(Effect.void))
+      })
+    ).pipe(Effect.ensuring(Effect.sync(() => this.destroy())), Effect.asVoid)
   })
 
   /** Drop the socket at once. */
@@ -173,12 +183,6 @@ export class WireConnection {
       new DatabaseError({ reason: "ConnectionLost", operation: "connection", description: reason, node: this.node })
     )
     this.writer.stream.destroy()
-  }
-
-  /** Keep, or stop keeping, the process alive for this connection. */
-  keepAlive(alive: boolean): void {
-    if (alive) this.writer.stream.ref?.()
-    else this.writer.stream.unref?.()
   }
 
   private next(): void {
@@ -231,14 +235,22 @@ export class WireConnection {
     if (running === undefined) return
     running.end()
     const { error } = running
-    this.finish(
-      running,
-      error === undefined
-        ? undefined
-        : fromUnknown(error, { operation: running.options.operation ?? "query", node: this.node }),
-      !running.begun && isFatal(error)
-    )
+    const unbegun = !running.begun && wasIdle(error)
+    if (error === undefined) this.finish(running, undefined, unbegun)
+    else
+      this.finish(
+        running,
+        this.failure(error, unbegun ? "connection" : (running.options.operation ?? "query")),
+        unbegun
+      )
     this.next()
+  }
+
+  /** Of what was sent, and may have run, the failure is that of its own operation. */
+  private failure(error: Error, operation: string): DatabaseError {
+    return error instanceof DatabaseError
+      ? new DatabaseError({ ...error, operation })
+      : fromUnknown(error, { operation, node: this.node })
   }
 
   private finish(exchange: Exchange, error: DatabaseError | undefined, unbegun: boolean): void {
@@ -266,21 +278,14 @@ export class WireConnection {
       resumeStopped = () => resume(Effect.void)
     })
     // A request that overtakes its statement hits an idle backend and is forgotten there, so it is repeated.
-    const attempt = Effect.zipRight(
-      Effect.timeoutOption(cancelRequest(this.client, this.options.config), cancelAttemptTimeout),
-      stopped
-    ).pipe(Effect.timeoutOption(cancelAttemptTimeout))
+    const attempt = Effect.zipRight(cancelRequest(this.client, this.options.config), within(cancelAgainAfter, stopped))
     return Effect.suspend(() => {
       this.cancelling = true
       exchange.onStopped = () => resumeStopped?.()
-      return Effect.repeat(attempt, { until: () => exchange.state === "settled" }).pipe(
-        Effect.timeoutOption(cancelDeadline),
-        Effect.zipRight(
-          Effect.suspend(() =>
-            exchange.state === "settled"
-              ? this.fence
-              : Effect.sync(() => this.destroy("a cancelled statement did not stop"))
-          )
+      return within(cancelDeadline, Effect.repeat(attempt, { until: () => exchange.state === "settled" })).pipe(
+        Effect.flatMap((done) =>
+          // A request that was not passed on in time could hit the next statement.
+          Option.isSome(done) ? this.fence : Effect.sync(() => this.destroy("a cancelled statement did not stop"))
         ),
         Effect.ensuring(
           Effect.sync(() => {
@@ -298,14 +303,31 @@ export class WireConnection {
    * A round trip after the cancelled statement: a signal that the server still had to deliver is delivered here, to
    * nothing, and not to the next statement.
    */
-  private readonly fence: Effect.Effect<void> = Effect.async<void>((resume) => {
-    if (this.closed !== undefined) return resume(Effect.void)
-    this.send(new Exchange([], { operation: "cancel" }, () => resume(Effect.void)))
-  }).pipe(
-    Effect.timeoutFail({ duration: cancelDeadline, onTimeout: () => "stuck" }),
-    Effect.catchAll(() => Effect.sync(() => this.destroy("the server did not answer after a cancellation")))
+  private readonly fence: Effect.Effect<void> = Effect.flatMap(
+    within(
+      answerDeadline,
+      Effect.async<void>((resume) => {
+        if (this.closed !== undefined) return resume(Effect.void)
+        this.send(new Exchange([], { operation: "cancel" }, () => resume(Effect.void)))
+      })
+    ),
+    (done) =>
+      Option.isSome(done)
+        ? Effect.void
+        : Effect.sync(() => this.destroy("the server did not answer after a cancellation"))
   )
 }
+
+/** A deadline that also holds where the caller cannot be interrupted, as in a finalizer. */
+const within = <A>(duration: Duration.DurationInput, effect: Effect.Effect<A>): Effect.Effect<Option.Option<A>> =>
+  Effect.timeoutOption(Effect.interruptible(effect), duration)
+
+/**
+ * The server ended the session because of an administrator or because it was idle, at a moment when it had answered
+ * nothing: what it had read would have been answered before.
+ */
+const wasIdle = (error: unknown): boolean =>
+  isFatal(error) && Predicate.hasProperty(error, "code") && (error.code === "57P01" || error.code === "57P05")
 
 /** The server ends the session with this message. */
 const isFatal = (error: unknown): boolean =>

@@ -11,8 +11,6 @@ export interface Writer {
     readonly write: (bytes: Buffer) => void
     readonly remoteAddress?: string | undefined
     readonly destroy: (error?: Error) => void
-    readonly ref?: () => void
-    readonly unref?: () => void
   }
   readonly parse: (message: {
     readonly name: string
@@ -108,3 +106,6 @@ export const backendKey = (client: Pg.Client): { readonly processId: number; rea
   const { processID, secretKey } = client as unknown as { readonly processID: number; readonly secretKey: number }
   return { processId: processID, secretKey }
 }
+
+/** Names and values as they stand in a statement that takes no parameters. */
+export const { escapeIdentifier, escapeLiteral } = Pg

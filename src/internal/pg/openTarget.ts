@@ -99,7 +99,8 @@ export const withinConnectTimeout = <A>(
   target: ConnectionTarget,
   opening: Effect.Effect<A, DatabaseError>
 ): Effect.Effect<A, DatabaseError> =>
-  Effect.timeoutFail(opening, {
+  // Also inside an acquisition, which nothing interrupts.
+  Effect.timeoutFail(Effect.interruptible(opening), {
     duration: target.connectTimeout,
     onTimeout: () =>
       new DatabaseError({
