@@ -560,11 +560,14 @@ const outcomeOf =
     })
   }
 
-/** Waits for the connections in use, then drops them. */
+/** Waits for the connections in use, then cancels what runs on them and drops them. */
 const close = (core: Core, timeout: Duration.Duration): Effect.Effect<void> =>
   Effect.async<void>((resume) => core.close(() => resume(Effect.void))).pipe(
     // A finalizer cannot be interrupted, and so its deadline would not hold.
     Effect.interruptible,
     Effect.timeoutOption(timeout),
+    Effect.zipRight(
+      Effect.suspend(() => Effect.forEach(core.connections, ({ stop }) => stop, { concurrency: 16, discard: true }))
+    ),
     Effect.zipRight(Effect.sync(() => core.evict("closed")))
   )

@@ -280,6 +280,109 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("Transaction.run", (i
     )
   )
 
+  it.effect("takes the snapshot of a repeatable read after its locks, with a lock timeout too", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      yield* sql`CREATE TABLE numbered (n int)`
+      const next = Transaction.run(
+        Effect.gen(function* () {
+          yield* sql`LOCK TABLE numbered IN EXCLUSIVE MODE`
+          yield* sql`INSERT INTO numbered SELECT coalesce(max(n), 0) + 1 FROM numbered`
+          yield* Effect.sleep("30 millis")
+        }),
+        {
+          isolation: "repeatable read",
+          lockTimeout: "5 seconds",
+          settings: { "app.user_id": "it's", search_path: "public, pg_temp" }
+        }
+      )
+      yield* Effect.all([next, next, next], { concurrency: 3 })
+      const rows = yield* sql<{ n: number }>`SELECT n FROM numbered ORDER BY n`
+      assert.deepStrictEqual(
+        rows.map(({ n }) => n),
+        [1, 2, 3]
+      )
+    }).pipe(Effect.provide(stack()))
+  )
+
+  it.effect("sets what it is told for its own time", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      const look = sql`SELECT current_setting('app.user_id', true) AS id, current_setting('search_path') AS path`
+      const inside = yield* Transaction.run(look, {
+        settings: { "app.user_id": "it's \\", search_path: "pg_catalog, public" }
+      })
+      assert.deepStrictEqual(inside, [{ id: "it's \\", path: "pg_catalog, public" }])
+      assert.notDeepEqual(yield* look, inside)
+    }).pipe(Effect.provide(stack(1)))
+  )
+
+  it.effect("refuses inside another transaction what it could not have there", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      const who = sql<{ id: string }>`SELECT current_setting('app.user_id', true) AS id`
+      for (const propagation of ["nested", "required"] as const) {
+        const nested = Transaction.run(who, { settings: { "app.user_id": "bob" }, propagation })
+        const error = DatabaseError.from(
+          yield* failureOf(Transaction.run(nested, { settings: { "app.user_id": "alice" } }))
+        )
+        assert.strictEqual(error.reason, "TransactionAborted")
+        assert.include(error.message, "settings cannot be had inside another transaction")
+      }
+      const same = Transaction.run(Transaction.run(who, { isolation: "serializable" }), { isolation: "serializable" })
+      assert.strictEqual((yield* same).length, 1)
+    }).pipe(Effect.provide(stack()))
+  )
+
+  it.effect("does not let a fiber that outlived its nested transaction write into the outer one", () =>
+    Effect.gen(function* () {
+      const sql = yield* PgClient.PgClient
+      yield* sql`CREATE TABLE outlived (id int)`
+      const late = yield* Transaction.run(
+        Effect.gen(function* () {
+          const over = yield* Deferred.make<void>()
+          const fiber = yield* Transaction.run(
+            Effect.fork(Effect.zipRight(Deferred.await(over), Effect.flip(sql`INSERT INTO outlived VALUES (1)`)))
+          )
+          yield* Deferred.succeed(over, undefined)
+          return yield* Fiber.join(fiber)
+        })
+      )
+      assert.strictEqual(DatabaseError.from(late).reason, "TransactionAborted")
+      assert.strictEqual((yield* sql`SELECT id FROM outlived`).length, 0)
+    }).pipe(Effect.provide(stack()))
+  )
+
+  it.effect("calls a write in doubt that its pool has cut off", () =>
+    Effect.gen(function* () {
+      const pool = yield* ConnectionPool.ConnectionPool
+      const sql = yield* PgClient.PgClient
+      yield* sql`CREATE TABLE cut_off (id int)`
+      const write = yield* Effect.fork(failureOf(sql`INSERT INTO cut_off SELECT 1 FROM pg_sleep(1)`))
+      yield* withinSeconds(
+        5,
+        Effect.map(pool.stats, ({ used }) => used === 1)
+      )
+      yield* pool.nodeIs("down")
+      const error = DatabaseError.from(yield* Fiber.join(write))
+      assert.strictEqual(error.reason, "CommitInDoubt")
+      assert.isFalse(error.isRetryable)
+    }).pipe(Effect.provide(stack()))
+  )
+
+  it.effect("does not call a COMMIT in doubt that was never sent", () =>
+    Effect.gen(function* () {
+      const pool = yield* ConnectionPool.ConnectionPool
+      const sql = yield* PgClient.PgClient
+      yield* sql`CREATE TABLE unsent (id int)`
+      const error = yield* failureOf(
+        Transaction.run(Effect.zipRight(sql`INSERT INTO unsent VALUES (1)`, pool.nodeIs("down")))
+      )
+      assert.strictEqual(DatabaseError.from(error).reason, "ConnectionLost")
+      assert.isTrue(DatabaseError.from(error).isRetryable)
+    }).pipe(Effect.provide(stack()))
+  )
+
   it.effect("gives up on a COMMIT that a silent server does not answer", () =>
     Effect.scoped(
       Effect.gen(function* () {

@@ -158,6 +158,10 @@ export class PoolCore<C extends Poolable> {
     return ticket
   }
 
+  get connections(): ReadonlyArray<C> {
+    return [...this.slots].map(({ connection }) => connection)
+  }
+
   /** Whether any open connection fits. */
   has(fits: (connection: C) => boolean): boolean {
     return [...this.slots].some(({ connection }) => connection.closed === undefined && fits(connection))

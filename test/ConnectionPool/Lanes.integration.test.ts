@@ -8,7 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Random from "effect/Random"
 import { ConnectionPool, DatabaseConfig } from "effect-plinth"
 import { TestDatabase } from "effect-plinth/testing"
-import { withinSeconds } from "../support/effects.ts"
+import { failureOf, withinSeconds } from "../support/effects.ts"
 
 const open = (options: DatabaseConfig.Options = {}) =>
   Effect.gen(function* () {
@@ -176,6 +176,51 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("a lane", (it) => {
         ])
       )
       for (const [result] of settings) assert.deepInclude(result?.rows[0], { ro: "off", timeout: "20s" })
+    })
+  )
+
+  it.scoped("is given up when the pool becomes too small for it", () =>
+    Effect.gen(function* () {
+      const pool = yield* open()
+      yield* crowd(pool, "SELECT 1")
+      yield* pool.resize({ min: 1, max: 1 })
+      yield* Effect.timeoutFail(pool.run([query("SELECT 2")]), {
+        duration: "5 seconds",
+        onTimeout: () => new Error("the only connection was not given back")
+      })
+      assert.strictEqual((yield* pool.stats).lanes, 0)
+    })
+  )
+
+  it.scoped("keeps a shorter statement timeout than its own", () =>
+    Effect.gen(function* () {
+      const pool = yield* open({ statementTimeout: "200 millis" })
+      const text = "SELECT pg_sleep($1::float8), 1 AS n"
+      yield* crowd(pool, text, [0])
+      const error = yield* failureOf(pool.read(query(text, [0.7])))
+      assert.strictEqual(error.reason, "StatementTimeout")
+    })
+  )
+
+  it.scoped("gives back the settings that it found", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      const settings = yield* DatabaseConfig.make({ minConnections: 1, maxConnections: 8, url })
+      const pool = yield* ConnectionPool.make({
+        target: settings.primary,
+        settings: settings.pool,
+        onOpen: (connection) =>
+          Effect.asVoid(connection.run([query("SELECT set_config('statement_timeout', '7s', false)")]))
+      })
+      yield* crowd(pool, "SELECT 1")
+      yield* withinSeconds(
+        10,
+        Effect.map(pool.stats, ({ lanes, used }) => lanes === 0 && used === 0)
+      )
+      const found = yield* many(8, () =>
+        pool.run([query("SELECT current_setting('statement_timeout') AS t, pg_sleep(0.05)")])
+      )
+      for (const [result] of found) assert.strictEqual(result?.rows[0]?.t, "7s")
     })
   )
 

@@ -177,6 +177,13 @@ export class WireConnection {
     ).pipe(Effect.ensuring(Effect.sync(() => this.destroy())), Effect.asVoid)
   })
 
+  /** Asks the server to stop what it works on, for a connection that is dropped next: it would work on to the end. */
+  readonly stop: Effect.Effect<void> = Effect.suspend(() =>
+    this.running === undefined
+      ? Effect.void
+      : Effect.asVoid(within(answerDeadline, cancelRequest(this.client, this.options.config)))
+  )
+
   /** Drop the socket at once. */
   destroy(reason = "the connection was closed by its pool"): void {
     this.die(
