@@ -10,10 +10,16 @@ import * as ShardingConfig from "@effect/cluster/ShardingConfig"
 import * as SqlRunnerStorage from "@effect/cluster/SqlRunnerStorage"
 import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, layer } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
+import { TestDatabase } from "effect-plinth/testing"
 import { withinSeconds } from "../support/effects.ts"
+import * as FaultProxy from "../support/FaultProxy.ts"
 import { contestants } from "./clients.ts"
 import type { Client } from "./clients.ts"
 
@@ -166,7 +172,45 @@ const suite = (name: string, client: Client, advisory: boolean) => {
   })
 }
 
-for (const { make, name } of contestants) {
+/** The storage of a runner behind a network that fails. */
+const partitioned = (name: string, at: (url: Redacted.Redacted) => Layer.Layer<SqlClient.SqlClient, Error>) =>
+  layer(TestDatabase.layer(), { excludeTestServices: true })(`${name}, partitioned`, (it) => {
+    it.scoped("fails within its deadline while the network is silent, and goes on when it is not", () =>
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase.TestDatabase
+        const proxy = yield* FaultProxy.make(Number(new URL(Redacted.value(url)).port))
+        const config = ShardingConfig.layer({
+          shardLockRefreshInterval: "200 millis",
+          shardLockExpiration: "2 seconds"
+        })
+        const context = yield* Layer.build(
+          SqlRunnerStorage.layer.pipe(Layer.provide(config), Layer.provide(at(proxy.url(url))))
+        )
+        const storage = Context.get(context, RunnerStorage)
+        yield* storage.register(Runner.make({ address: here, groups: ["default"], weight: 1 }), true)
+        yield* storage.acquire(here, shards)
+        yield* proxy.blackhole
+        for (const operation of [
+          storage.refresh(here, shards),
+          storage.acquire(here, shards),
+          Effect.asVoid(storage.refresh(here, shards))
+        ]) {
+          const [took, exit] = yield* Effect.timed(Effect.exit(operation))
+          assert.isTrue(Exit.isFailure(exit))
+          assert.isBelow(Duration.toMillis(took), 1000)
+        }
+        yield* proxy.reset
+        yield* proxy.pass
+        const refreshed = yield* storage
+          .refresh(here, shards)
+          .pipe(Effect.retry({ times: 60, schedule: Schedule.spaced("50 millis") }))
+        assert.deepStrictEqual(numbersOf(refreshed), [1, 2, 3])
+      })
+    )
+  })
+
+for (const { at, make, name } of contestants) {
+  partitioned(name, at)
   suite(name, make(), true)
   suite(name, make(), false)
 }

@@ -37,14 +37,15 @@ const contestant = (name: string, at: At): Contestant => ({
     )
 })
 
-export const contestants: ReadonlyArray<Contestant> =
-  process.env["PLINTH_TEST_CLIENT"] === "stock"
-    ? [
-        contestant("@effect/sql-pg", (url, options) =>
-          PgClient.layer({ url, maxConnections: size.maxConnections, ...options })
-        )
-      ]
-    : [
-        contestant("DatabaseClient.layer", (url, options) => plinthAt(url, size, options)),
-        contestant("Database.layer", (url, client) => Database.layer({ ...size, url, client }))
-      ]
+export const isStock = process.env["PLINTH_TEST_CLIENT"] === "stock"
+
+export const contestants: ReadonlyArray<Contestant> = isStock
+  ? [
+      contestant("@effect/sql-pg", (url, options) =>
+        PgClient.layer({ url, maxConnections: size.maxConnections, ...options })
+      )
+    ]
+  : [
+      contestant("DatabaseClient.layer", (url, options) => plinthAt(url, size, options)),
+      contestant("Database.layer", (url, client) => Database.layer({ ...size, url, client }))
+    ]
