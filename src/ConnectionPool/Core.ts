@@ -100,6 +100,8 @@ export class PoolCore<C extends Poolable> {
     leaks: 0,
     closed: { idle: 0, lifetime: 0, lost: 0, invalid: 0, busy: 0, shrunk: 0, closed: 0 }
   }
+  /** Somebody has begun to wait. */
+  onWaiting: (() => void) | undefined
   private limits: Limits
   private readonly driver: Driver<C>
   private readonly environment: Environment<C>
@@ -153,9 +155,14 @@ export class PoolCore<C extends Poolable> {
         this.push(ticket)
         this.refill()
         this.armDeadline()
+        this.onWaiting?.()
       }
     }
     return ticket
+  }
+
+  get hasWaiters(): boolean {
+    return this.head !== undefined
   }
 
   get connections(): ReadonlyArray<C> {

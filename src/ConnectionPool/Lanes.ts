@@ -125,6 +125,9 @@ export class Lanes {
     this.core = core
     this.options = options
     this.max = options.max
+    core.onWaiting = () => {
+      if (this.lanes.length > 0) this.watch()
+    }
   }
 
   get size(): number {
@@ -311,12 +314,17 @@ export class Lanes {
       const now = this.options.now()
       let busy = false
       for (const lane of [...this.lanes]) {
-        busy ||= lane.passengers.length > 0
+        if (lane.passengers.length === 0) {
+          // Somebody waits for a connection, and nobody needs this one.
+          if (this.core.hasWaiters) this.retire(lane)
+          continue
+        }
+        busy = true
         // Not before it was late twice: after a pause of this process the answers are there and not read yet.
         const late = now - lane.progressAt >= hedgeMs && lane.seenAt === lane.progressAt
         lane.seenAt = lane.progressAt
         if (!late) continue
-        if (lane.passengers.length > 0 && now - lane.progressAt >= silentMs) {
+        if (now - lane.progressAt >= silentMs) {
           lane.slot.connection.destroy(`a lane answered nothing for ${silentMs / 1000} seconds`)
           continue
         }
@@ -326,6 +334,7 @@ export class Lanes {
           passenger.onDone("elsewhere")
         }
       }
+      busy ||= this.core.hasWaiters && this.lanes.length > 0
       this.watching = busy
       return busy
     })

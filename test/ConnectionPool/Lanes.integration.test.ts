@@ -2,6 +2,7 @@
  * Short reads of many fibers on few shared connections.
  */
 import { assert, layer } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -221,6 +222,21 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("a lane", (it) => {
         pool.run([query("SELECT current_setting('statement_timeout') AS t, pg_sleep(0.05)")])
       )
       for (const [result] of found) assert.strictEqual(result?.rows[0]?.t, "7s")
+    })
+  )
+
+  it.scoped("goes to who waits for a connection, when nobody needs it", () =>
+    Effect.gen(function* () {
+      const pool = yield* open({ maxConnections: 4 })
+      yield* crowd(pool, "SELECT 1")
+      const slow = yield* many(3, () => Effect.fork(pool.run([query("SELECT pg_sleep(2)")])))
+      yield* withinSeconds(
+        5,
+        Effect.map(pool.stats, ({ used }) => used === 4)
+      )
+      const [took] = yield* Effect.timed(pool.run([query("SELECT 2")]))
+      assert.isBelow(Duration.toMillis(took), 500)
+      yield* Fiber.interruptAll(slow)
     })
   )
 
