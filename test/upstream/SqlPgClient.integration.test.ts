@@ -7,11 +7,17 @@ import type * as Statement from "@effect/sql/Statement"
 import { assert, layer } from "@effect/vitest"
 import * as Chunk from "effect/Chunk"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as String from "effect/String"
+import { TestDatabase } from "effect-plinth/testing"
+import { withinSeconds } from "../support/effects.ts"
+import * as FaultProxy from "../support/FaultProxy.ts"
 import { contestants } from "./clients.ts"
-import type { Client } from "./clients.ts"
+import type { Client, Contestant } from "./clients.ts"
 
 const compiles = (statement: Statement.Statement<unknown>, sql: string, params: ReadonlyArray<unknown>) =>
   assert.deepStrictEqual(statement.compile(), [sql, params])
@@ -285,7 +291,32 @@ const transforming = (name: string, client: Client) =>
     )
   })
 
-for (const { make, name } of contestants) {
+const abandoned = (name: string, at: Contestant["at"]) =>
+  layer(TestDatabase.layer(), { excludeTestServices: true })(`${name}, not built`, (it) => {
+    it.scoped("leaves no connection behind when nobody waits for its first answer any more", () =>
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase.TestDatabase
+        const proxy = yield* FaultProxy.make(Number(new URL(Redacted.value(url)).port))
+        for (const _attempt of [1, 2]) {
+          yield* proxy.blackhole
+          const building = yield* Effect.fork(Effect.scoped(Layer.build(at(proxy.url(url)))))
+          yield* withinSeconds(
+            2,
+            Effect.map(proxy.connections, (open) => open > 0)
+          )
+          yield* Fiber.interruptFork(building)
+          yield* proxy.pass
+          yield* withinSeconds(
+            2,
+            Effect.map(proxy.connections, (open) => open === 0)
+          )
+        }
+      })
+    )
+  })
+
+for (const { at, make, name } of contestants) {
+  abandoned(name, at)
   plain(name, make())
   const names = { transformResultNames: String.snakeToCamel, transformQueryNames: String.camelToSnake }
   transforming(name, make(names))

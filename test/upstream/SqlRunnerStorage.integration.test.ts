@@ -21,7 +21,7 @@ import { TestDatabase } from "effect-plinth/testing"
 import { withinSeconds } from "../support/effects.ts"
 import * as FaultProxy from "../support/FaultProxy.ts"
 import { contestants } from "./clients.ts"
-import type { Client } from "./clients.ts"
+import type { Client, Contestant } from "./clients.ts"
 
 const here = RunnerAddress.make("localhost", 1234)
 const there = RunnerAddress.make("localhost", 5678)
@@ -173,7 +173,7 @@ const suite = (name: string, client: Client, advisory: boolean) => {
 }
 
 /** The storage of a runner behind a network that fails. */
-const partitioned = (name: string, at: (url: Redacted.Redacted) => Layer.Layer<SqlClient.SqlClient, Error>) =>
+const partitioned = (name: string, at: Contestant["at"]) =>
   layer(TestDatabase.layer(), { excludeTestServices: true })(`${name}, partitioned`, (it) => {
     it.scoped("fails within its deadline while the network is silent, and goes on when it is not", () =>
       Effect.gen(function* () {

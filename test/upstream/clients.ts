@@ -19,7 +19,7 @@ type At = (
   options?: DatabaseClient.ClientOptions
 ) => Layer.Layer<SqlClient.SqlClient | PgClient.PgClient, Error>
 
-interface Contestant {
+export interface Contestant {
   readonly name: string
   readonly at: At
   /** The client on an empty database of its own. */
