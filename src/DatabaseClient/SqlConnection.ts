@@ -65,7 +65,7 @@ export class SqlConnection implements Connection {
   }
 
   executeValues(sql: string, params: ReadonlyArray<unknown>) {
-    return this.rows({ text: sql, params, rowMode: "array" })
+    return this.rows({ text: sql, params, rowMode: "array", protocol: protocolOf(sql, params) })
   }
 
   executeUnprepared(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows) {

@@ -269,6 +269,15 @@ const transforming = (name: string, client: Client) =>
       })
     )
 
+    it.effect("runs a text of several statements that is asked for values", () =>
+      Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`CREATE TABLE valued (id int); INSERT INTO valued VALUES (1); INSERT INTO valued VALUES (2)`.values
+        assert.deepStrictEqual(yield* sql`SELECT id FROM valued ORDER BY id`.values, [[1], [2]])
+        assert.deepStrictEqual(yield* sql`SELECT id FROM valued WHERE id = 1;`.values, [[1]])
+      })
+    )
+
     it.effect("transforms the names of rows and of the JSON in them, and not without transforms", () =>
       Effect.gen(function* () {
         const sql = yield* SqlClient.SqlClient
