@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as ConnectionPool from "./ConnectionPool.ts"
 import { make } from "./DatabaseClient/make.ts"
 import type { ClientOptions } from "./DatabaseClient/make.ts"
+import { mayWrite } from "./internal/SqlBackend.ts"
 import { Listener } from "./Listener.ts"
 import * as SqlClassifier from "./SqlClassifier.ts"
 import { Transaction } from "./Transaction.ts"
@@ -46,7 +47,7 @@ export const layer = (
       const { client, transaction } = yield* make(
         {
           name: pool.name,
-          isRead,
+          mayWrite: mayWrite(classifier.classify),
           run: (query) => (isRead(query.text) ? pool.read(query) : pool.run([query])),
           lease: (_, restore) => pool.lease(restore),
           capacity: Effect.map(pool.stats, (stats) => stats.max)

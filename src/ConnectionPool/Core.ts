@@ -129,10 +129,6 @@ export class PoolCore<C extends Poolable> {
     return { total: this.slots.size, idle, used: this.slots.size - idle, opening: this.opening, waiting: this.waiting }
   }
 
-  get hasIdle(): boolean {
-    return this.idle.length > 0
-  }
-
   get holders(): ReadonlyArray<Slot<C>> {
     return [...this.slots].filter((slot) => slot.state === "used" && !slot.shared)
   }

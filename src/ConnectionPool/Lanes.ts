@@ -31,6 +31,9 @@ const longestEntrantMs = 4
 /** What waits in a lane together is expected to take no longer than this. */
 const budgetMs = 5
 
+/** So many wait for a connection before one of the connections becomes a lane. */
+const crowd = 2
+
 /** Statements in one lane at most. */
 const maxDepth = 256
 
@@ -164,8 +167,8 @@ export class Lanes {
         }
       }
     }
-    // Without a free connection it would wait, while many could share one.
-    if (!this.core.hasIdle) this.open()
+    // Several wait, while they could share one.
+    if (this.core.size.waiting >= crowd) this.open()
     return undefined
   }
 

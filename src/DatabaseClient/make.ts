@@ -70,7 +70,7 @@ export const make = (
     const settled =
       (query: Query, commits: "query" | "commit") =>
       (error: DatabaseError): DatabaseError =>
-        isAnswerLost(error, commits) && !backend.isRead(query.text) ? inDoubt(error) : error
+        isAnswerLost(error, commits) && backend.mayWrite(query.text) ? inDoubt(error) : error
     const onConnection = (connection: PooledConnection): Executor => ({
       run: (query) =>
         Effect.suspend(() => {

@@ -23,6 +23,7 @@ import { DatabaseError } from "../DatabaseError.ts"
 import { monotonicMillis } from "../internal/monotonicMillis.ts"
 import type { Query } from "../internal/pg/Exchange.ts"
 import type { Result } from "../internal/pg/Result.ts"
+import { mayWrite } from "../internal/SqlBackend.ts"
 import type { Intent, SqlBackend } from "../internal/SqlBackend.ts"
 import type { Listener } from "../Listener.ts"
 import type { NodeMonitor } from "../NodeMonitor.ts"
@@ -128,7 +129,7 @@ export const makeBackend = (
     const { client: catalogClient } = yield* Client.make(
       {
         name: configured.name,
-        isRead: () => true,
+        mayWrite: () => false,
         run: (query) => Effect.flatMap(primary(), ({ pool }) => pool.run([query])),
         lease: (_, restore) => Effect.flatMap(primary(), ({ pool }) => pool.lease(restore)),
         capacity: Effect.succeed(options.pool.max)
@@ -316,9 +317,8 @@ export const makeBackend = (
         return Effect.succeed(hold(node, session, lease, () => {}))
       })
 
-    const isRead = (sql: string): boolean => classify(sql).class === "read"
     const isReadIntent = (intent: Intent): boolean =>
-      "sql" in intent ? isRead(intent.sql) : intent.access === "read only"
+      "sql" in intent ? classify(intent.sql).class === "read" : intent.access === "read only"
 
     const lease: SqlBackend["lease"] = (intent, restore) =>
       Effect.contextWithEffect((context: Context.Context<never>) => {
@@ -402,7 +402,13 @@ export const makeBackend = (
       })
 
     return {
-      backend: { name: configured.name, isRead, run, lease, capacity: Effect.succeed(options.pool.max) },
+      backend: {
+        name: configured.name,
+        mayWrite: mayWrite(classify),
+        run,
+        lease,
+        capacity: Effect.succeed(options.pool.max)
+      },
       service: {
         explain,
         decisions: Effect.sync(() => [...counts.values()].map((entry) => ({ ...entry }))),

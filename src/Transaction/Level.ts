@@ -27,12 +27,12 @@ export class Session {
   wrote = false
   private names = 0
   private readonly begin: ReadonlyArray<Query>
-  private readonly isRead: (sql: string) => boolean
+  private readonly mayWrite: (sql: string) => boolean
 
-  constructor(connection: PooledConnection, begin: ReadonlyArray<Query>, isRead: (sql: string) => boolean) {
+  constructor(connection: PooledConnection, begin: ReadonlyArray<Query>, mayWrite: (sql: string) => boolean) {
     this.connection = connection
     this.begin = begin
-    this.isRead = isRead
+    this.mayWrite = mayWrite
   }
 
   /** A name that nothing else in this transaction has. */
@@ -50,7 +50,7 @@ export class Session {
       if (this.ended) return Effect.fail(this.closed(operation))
       const { connection } = this
       // Rows that are still to come are of a portal that was opened, and asked about, before.
-      const mayWrite = operation === "query" && steps.some((step) => "text" in step && !this.isRead(step.text))
+      const mayWrite = operation === "query" && steps.some((step) => "text" in step && this.mayWrite(step.text))
       this.wrote ||= mayWrite
       // A simple query brings a Sync of its own, so BEGIN must have succeeded before it is sent.
       if (steps.some((step) => "protocol" in step && step.protocol === "simple")) {

@@ -182,7 +182,7 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     const transaction = Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Effect.mapError(backend.lease({ access: info.access }, restore), onError), (lease) => {
         const level = new Level(
-          new Session(lease.connection, begin, info.access === "read only" ? () => true : backend.isRead),
+          new Session(lease.connection, begin, info.access === "read only" ? () => false : backend.mayWrite),
           0
         )
         return Effect.flatMap(Effect.exit(restore(within(body, level, info))), (exit) =>

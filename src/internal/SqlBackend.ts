@@ -5,6 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { Lease, PooledConnection, Restore } from "../ConnectionPool.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
+import type { Classification } from "../SqlClassifier.ts"
+import { statements } from "../SqlText.ts"
 import type { Query } from "./pg/Exchange.ts"
 import type { Result } from "./pg/Result.ts"
 
@@ -14,8 +16,8 @@ export type Intent = { readonly access: "read only" | "read write" } | { readonl
 export interface SqlBackend {
   /** `host:port/database` of the node that writes go to. */
   readonly name: string
-  /** Whether a statement certainly writes nothing. */
-  readonly isRead: (sql: string) => boolean
+  /** Whether a text may write something that a COMMIT, its own or a later one, makes last. */
+  readonly mayWrite: (sql: string) => boolean
   /** Runs one statement outside of any transaction. Several results where the text holds several statements. */
   readonly run: (query: Query) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>
   /** Takes a connection, inside an uninterruptible region of which `restore` is the way out. */
@@ -23,6 +25,18 @@ export interface SqlBackend {
   /** How many connections the node for `read write` can give at most. */
   readonly capacity: Effect.Effect<number>
 }
+
+/** By a classifier: BEGIN, SET, FETCH and the like belong to a session and write nothing; EXECUTE may. */
+export const mayWrite =
+  (classify: (sql: string) => Classification) =>
+  (sql: string): boolean => {
+    const { class: kind } = classify(sql)
+    if (kind !== "session") return kind !== "read"
+    return statements(sql).some(({ text }) => {
+      const { class: kind, reason } = classify(text)
+      return kind === "session" ? reason === "EXECUTE" : kind !== "read"
+    })
+  }
 
 /** Holds a connection until the scope closes. */
 export const reserve = (

@@ -15,6 +15,7 @@ import type { Query } from "../ConnectionPool.ts"
 import { make as makeClient } from "../DatabaseClient/make.ts"
 import type { ClientOptions } from "../DatabaseClient/make.ts"
 import { DatabaseError } from "../DatabaseError.ts"
+import { mayWrite } from "../internal/SqlBackend.ts"
 import { builtin, classify } from "../SqlClassifier.ts"
 import { normalize } from "../SqlText.ts"
 import { askForXid } from "../Transaction/Level.ts"
@@ -94,7 +95,7 @@ export const layer = (
       const { client, transaction } = yield* makeClient(
         {
           name: "script",
-          isRead: (sql) => classify(sql, builtin).class === "read",
+          mayWrite: mayWrite((sql) => classify(sql, builtin)),
           run: (query) => Effect.flatMap(connect, (connection) => connection.run([query])),
           lease: () =>
             Effect.map(connect, (connection) => ({
