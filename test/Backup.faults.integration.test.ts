@@ -220,7 +220,7 @@ layer(cluster, { excludeTestServices: true, timeout: 60_000 })("a backup", (it) 
         Effect.repeat({ until: ({ after, before }) => before.bytes === after.bytes })
       )
       assert.isAbove(steady.after.total, 70_000_000)
-      assert.isBelow(steady.after.bytes, 40_000_000)
+      assert.isBelow(steady.after.bytes, 50_000_000)
       assert.isAtLeast(steady.after.bytes, first.bytes)
       assert.isBelow(process.memoryUsage.rss() - resident, 64_000_000)
       yield* success

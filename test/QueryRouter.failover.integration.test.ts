@@ -17,7 +17,8 @@ import { EmbeddedPostgres } from "effect-plinth/embedded"
 import { plinthAt } from "./support/clients.ts"
 import { failureOf, withinSeconds } from "./support/effects.ts"
 
-const Cluster = EmbeddedPostgres.layer({ replicas: 2 })
+// What the background writer puts on disk counts as replayed after a crash, and a busy machine gives it the time.
+const Cluster = EmbeddedPostgres.layer({ replicas: 2, settings: { bgwriter_lru_maxpages: "0" } })
 
 type Node = EmbeddedPostgres.EmbeddedPostgres["Type"]["primary"]
 
