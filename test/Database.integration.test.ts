@@ -57,7 +57,7 @@ layer(Both, { excludeTestServices: true })("two databases", (it) => {
       const failed = Effect.gen(function* () {
         yield* note(main, "rolled back")
         yield* note(analytics, "kept")
-        assert.deepStrictEqual(yield* (yield* Analytics.Transaction).current, Option.none())
+        assert.isTrue(Option.isNone(yield* (yield* Analytics.Transaction).current))
         assert.isTrue(Option.isSome(yield* Transaction.current))
         return yield* Effect.fail("no")
       })

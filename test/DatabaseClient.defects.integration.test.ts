@@ -215,7 +215,7 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("the client", (it) =>
         )
         // Straight to the server: `notify` of the stock client cannot be used.
         yield* sql`SELECT pg_notify('defect_killed', 'still here')`
-        assert.deepStrictEqual(yield* Effect.timeout(Fiber.join(received), "3 seconds"), Option.some("still here"))
+        assert.strictEqual(Option.getOrThrow(yield* Effect.timeout(Fiber.join(received), "3 seconds")), "still here")
       })
     )
   )
@@ -230,7 +230,7 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("the client", (it) =>
         yield* Fiber.join(leaving)
         yield* Effect.sleep("100 millis")
         yield* sql`SELECT pg_notify('defect_shared', 'two')`
-        assert.deepStrictEqual(yield* Effect.timeout(Fiber.join(staying), "3 seconds"), Option.some("two"))
+        assert.strictEqual(Option.getOrThrow(yield* Effect.timeout(Fiber.join(staying), "3 seconds")), "two")
       })
     )
   )

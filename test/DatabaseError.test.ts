@@ -284,7 +284,7 @@ describe("DatabaseError", () => {
     it("finds the failure that a SqlError was caused by, however deep", () => {
       const wrapped = new Error("outer", { cause: DatabaseErrors.toSqlError(lost) })
       assert.strictEqual(DatabaseErrors.from(wrapped), lost)
-      assert.deepStrictEqual(DatabaseErrors.find(wrapped), Option.some(lost))
+      assert.strictEqual(Option.getOrThrow(DatabaseErrors.find(wrapped)), lost)
     })
 
     it("classifies what a stock client's SqlError was caused by", () => {

@@ -528,7 +528,7 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("Transaction.run", (i
         ),
         { label: "outer" }
       )
-      assert.deepStrictEqual(depths, Option.some("outer 1"))
+      assert.strictEqual(Option.getOrThrow(depths), "outer 1")
     }).pipe(Effect.provide(stack(2)))
   )
 

@@ -137,7 +137,7 @@ const models = (name: string, client: Client) =>
         assert.deepStrictEqual(inserted, new User({ id: 1, ...alice }))
         const updated = yield* users.update({ ...inserted, firstName: "Bob" })
         assert.deepStrictEqual(updated, new User({ id: 1, firstName: "Bob", age: 30 }))
-        assert.deepStrictEqual(yield* users.findById(1), Option.some(updated))
+        assert.deepStrictEqual(Option.getOrThrow(yield* users.findById(1)), updated)
         yield* users.delete(1)
         assert.isTrue(Option.isNone(yield* users.findById(1)))
       })
@@ -147,7 +147,7 @@ const models = (name: string, client: Client) =>
       Effect.gen(function* () {
         const users = yield* repository("silent_users")
         assert.isUndefined(yield* users.insertVoid(alice))
-        assert.deepStrictEqual(yield* users.findById(1), Option.some(new User({ id: 1, ...alice })))
+        assert.deepStrictEqual(Option.getOrThrow(yield* users.findById(1)), new User({ id: 1, ...alice }))
       })
     )
 
@@ -172,7 +172,7 @@ const models = (name: string, client: Client) =>
           batching: true,
           concurrency: 2
         })
-        assert.deepStrictEqual(found, [Option.some(first), Option.some(second)])
+        assert.deepStrictEqual(found.map(Option.getOrThrow), [first, second])
       })
     )
   })
