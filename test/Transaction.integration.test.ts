@@ -370,6 +370,24 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("Transaction.run", (i
     }).pipe(Effect.provide(stack()))
   )
 
+  it.effect("calls a stream of writes in doubt whose COMMIT was not answered", () =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const { url } = yield* TestDatabase.TestDatabase
+        const proxy = yield* FaultProxy.make(Number(new URL(Redacted.value(url)).port))
+        const context = yield* Layer.build(
+          Layer.fresh(plinthAt(proxy.url(url), { minConnections: 1, maxConnections: 1 }))
+        )
+        const sql = Context.get(context, PgClient.PgClient)
+        yield* sql`CREATE TABLE lost_stream (id int)`
+        const written = sql`INSERT INTO lost_stream VALUES (1) RETURNING id`.stream
+        const error = yield* failureOf(Stream.runForEach(written, () => proxy.cutNext("answer")))
+        assert.strictEqual(DatabaseError.from(error).reason, "CommitInDoubt")
+        assert.strictEqual((yield* sql`SELECT id FROM lost_stream`).length, 1)
+      })
+    )
+  )
+
   it.effect("does not call a COMMIT in doubt that was never sent", () =>
     Effect.gen(function* () {
       const pool = yield* ConnectionPool.ConnectionPool

@@ -80,6 +80,22 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("a lane", (it) => {
     })
   )
 
+  it.scoped("keeps the columns of statements behind one that fails in the middle of its rows", () =>
+    Effect.gen(function* () {
+      const pool = yield* open()
+      // Some twenty kilobytes of rows are on their way when the division fails.
+      const text = "SELECT i, repeat('x', 100) AS x, 1 / ($1::int - i) AS y FROM generate_series(1, 300) AS i"
+      yield* crowd(pool, text, [1_000])
+      for (let round = 0; round < 40; round++) {
+        const exits = yield* many(24, (i) => Effect.exit(pool.read(query(text, [i % 6 === 0 ? 250 : 1_000]))))
+        for (const [i, exit] of exits.entries()) {
+          assert.strictEqual(Exit.isFailure(exit), i % 6 === 0)
+          if (Exit.isSuccess(exit)) assert.hasAllKeys(exit.value[0]?.rows[299], ["i", "x", "y"])
+        }
+      }
+    })
+  )
+
   it.scoped("runs a write that looked like a read once, on a connection of its own", () =>
     Effect.gen(function* () {
       const pool = yield* open()

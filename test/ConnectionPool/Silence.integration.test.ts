@@ -103,6 +103,18 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("a pool", (it) => {
     })
   )
 
+  it.scoped("runs nothing again behind a pooler, whose session is not the server's", () =>
+    Effect.gen(function* () {
+      const { direct, pool, proxy } = yield* behindProxy({ pooler: "pgbouncer" })
+      const [backend] = yield* pool.run([query("SELECT pg_backend_pid() AS pid")])
+      yield* proxy.latency("100 millis")
+      yield* direct.run([query("SELECT pg_terminate_backend($1, 2000)", [backend?.rows[0]?.pid])])
+      const error = yield* failureOf(pool.run([query("SELECT 1")]))
+      assert.strictEqual(error.sqlState, "57P01")
+      yield* proxy.pass
+    })
+  )
+
   it.scoped("sends a script once, whatever it fails with", () =>
     Effect.gen(function* () {
       const { url } = yield* TestDatabase.TestDatabase
