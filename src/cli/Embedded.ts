@@ -3,14 +3,16 @@
  */
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as DatabaseConfig from "../DatabaseConfig.ts"
 import * as DatabaseErrors from "../DatabaseError.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
 import * as EmbeddedPostgres from "../embedded/EmbeddedPostgres.ts"
 import type { EmbeddedPostgresError } from "../embedded/EmbeddedPostgresError.ts"
-import { onPrimary } from "./Clients.ts"
+import { client, onPrimary } from "./Clients.ts"
 
 /** Where it is kept, from the working directory. */
 export const directory = ".plinth"
@@ -33,8 +35,24 @@ export const start = (
     const cluster = yield* EmbeddedPostgres.make(options)
     const administration = yield* DatabaseConfig.make({ url: cluster.url })
     yield* onPrimary(createDatabase, administration)
-    return { cluster, url: inDatabase(cluster.url), replicaUrls: cluster.replicaUrls.map(inDatabase) }
+    const url = inDatabase(cluster.url)
+    const replicaUrls = cluster.replicaUrls.map(inDatabase)
+    const settings = yield* DatabaseConfig.make({ url, replicaUrls })
+    yield* Effect.forEach(settings.replicas, (target) => knowsDatabase(target, settings), {
+      concurrency: "unbounded",
+      discard: true
+    })
+    return { cluster, url, replicaUrls }
   })
+
+/** A replica hears of the database a little later than the primary: much later where it is told to lag. */
+const knowsDatabase = (target: DatabaseConfig.ConnectionTarget, settings: DatabaseConfig.Settings) =>
+  Layer.build(client(target, settings)).pipe(
+    Effect.scoped,
+    Effect.retry({ while: ({ reason }) => reason === "UndefinedObject", schedule: Schedule.spaced("50 millis") }),
+    Effect.timeout("10 seconds"),
+    Effect.ignore
+  )
 
 const createDatabase = Effect.gen(function* () {
   const sql = yield* SqlClient.SqlClient
