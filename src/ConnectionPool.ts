@@ -7,6 +7,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FiberRef from "effect/FiberRef"
 import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
@@ -17,6 +18,9 @@ import { PCGRandom } from "effect/Utils"
 import { PoolCore } from "./ConnectionPool/Core.ts"
 import { Lanes } from "./ConnectionPool/Lanes.ts"
 import type { CloseReason, Driver } from "./ConnectionPool/Core.ts"
+import { currentHolder, fiberOf, holderInWords, spansOf } from "./ConnectionPool/holder.ts"
+import type { Priority as PriorityClass } from "./ConnectionPool/WaitList.ts"
+import type { TimeHistogram } from "./internal/Histogram.ts"
 import { nodeName } from "./DatabaseConfig.ts"
 import type { ConnectionTarget, PoolSettings } from "./DatabaseConfig.ts"
 import { DatabaseError } from "./DatabaseError.ts"
@@ -31,6 +35,11 @@ import type { Result, TypeParsers } from "./internal/pg/Result.ts"
 import type { WireConnection } from "./internal/pg/WireConnection.ts"
 
 export type {
+  /**
+   * @since 0.1.0
+   * @category models
+   */
+  TimeHistogram,
   /**
    * A statement as it goes to the server.
    *
@@ -126,11 +135,57 @@ export interface PoolStats {
   readonly opened: number
   readonly connectFailures: number
   readonly acquired: number
+  /** Waited in vain. */
   readonly timeouts: number
+  /** Were not let in, because the queue was full or too long for their deadline. */
+  readonly refused: number
   /** Connections that came back inside an open transaction, which was then rolled back. */
   readonly leaks: number
   readonly closed: { readonly [reason in CloseReason]: number }
+  readonly times: {
+    /** To get a connection. */
+    readonly acquire: TimeHistogram
+    /** From getting one to giving it back. */
+    readonly use: TimeHistogram
+    /** To open one. */
+    readonly open: TimeHistogram
+    /** Of each statement on a shared connection, as the server took one after the other. */
+    readonly read: TimeHistogram
+  }
 }
+
+/**
+ * Who has a connection now.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PoolHolder {
+  /** The backend's process id. */
+  readonly processId: number
+  readonly heldFor: Duration.Duration
+  /** `#12`, or `the pool` for its own work. */
+  readonly fiber: string
+  /** Names of the fiber's spans, the innermost first. */
+  readonly spans: ReadonlyArray<string>
+}
+
+/**
+ * How urgent the statements of an effect are when connections are short: of ten connections that are handed to waiters
+ * while all three classes wait, "high" gets six, "normal" three and "low" one.
+ *
+ * @example
+ * import { ConnectionPool } from "effect-plinth"
+ * import * as Effect from "effect/Effect"
+ *
+ * const report = Effect.provideService(Effect.void, ConnectionPool.Priority, "low")
+ *
+ * @since 0.1.0
+ * @category references
+ */
+export class Priority extends Context.Reference<Priority>()("plinth/ConnectionPool/Priority", {
+  defaultValue: (): PriorityClass => "normal"
+}) {}
 
 /**
  * A pool of connections to one node.
@@ -164,6 +219,13 @@ export class ConnectionPool extends Context.Tag("plinth/ConnectionPool")<
     /** Holds a connection until the scope closes. */
     readonly reserve: Effect.Effect<PooledConnection, DatabaseError, Scope.Scope>
     readonly stats: Effect.Effect<PoolStats>
+    /** Who holds connections now, the longest first; shared ones are nobody's. */
+    readonly holders: Effect.Effect<ReadonlyArray<PoolHolder>>
+    /**
+     * Replaces all connections, as after a change that only new sessions see: the idle ones now, those in use when they
+     * come back.
+     */
+    readonly reset: Effect.Effect<void>
     /** Changes the bounds at run time; shrinking closes idle connections now and used ones when they come back. */
     readonly resize: (size: { readonly min: number; readonly max: number }) => Effect.Effect<void>
     /**
@@ -237,10 +299,14 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
         now,
         random: () => jitter.number(),
         fork: (effect) => void fork(effect),
-        onLongHeld: ({ connection }, ms) =>
+        priority: () => {
+          const fiber = currentHolder()
+          return fiber === undefined ? "normal" : Context.get(fiber.getFiberRef(FiberRef.currentContext), Priority)
+        },
+        onLongHeld: ({ connection, holder }, ms) =>
           void fork(
             Effect.logWarning(
-              `a connection of ${name} (backend ${connection.processId}) has been held for ${Math.round(ms / 1000)} s; ` +
+              `a connection of ${name} (backend ${connection.processId}) has been held for ${Math.round(ms / 1000)} s by ${holderInWords(holder)}; ` +
                 "if that is not a long transaction, somebody has forgotten to give it back"
             )
           )
@@ -264,7 +330,9 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
         schedule: RetryPolicy.connect,
         while: (error: DatabaseError) => error.reason === "CannotConnectNow"
       }
-      core.adopt(yield* Effect.retry(driver.open, starting))
+      const [took, connection] = yield* Effect.timed(Effect.retry(driver.open, starting))
+      core.openTimes.record(Duration.toMillis(took))
+      core.adopt(connection)
     }
     yield* Effect.sync(() => {
       core.maintain()
@@ -296,8 +364,28 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
         lanes: lanes.size,
         ...size,
         ...core.counters,
-        closed: { ...core.counters.closed }
+        closed: { ...core.counters.closed },
+        times: {
+          acquire: core.times.acquire.snapshot,
+          use: core.times.use.snapshot,
+          open: core.openTimes.snapshot,
+          read: lanes.times.snapshot
+        }
       })),
+      holders: Effect.sync(() =>
+        [...core.holders]
+          .sort((a, b) => a.since - b.since)
+          .map(({ connection, holder, since }) => ({
+            processId: connection.processId,
+            heldFor: Duration.millis(now() - since),
+            fiber: fiberOf(holder),
+            spans: spansOf(holder)
+          }))
+      ),
+      reset: Effect.sync(() => {
+        core.reset()
+        lanes.reset()
+      }),
       resize: (next) =>
         Effect.sync(() => {
           size = next

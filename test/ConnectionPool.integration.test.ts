@@ -95,6 +95,82 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("a pool", (it) => {
     })
   )
 
+  it.scoped("replaces its connections, the idle ones at once and one in use when it comes back", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      const pool = yield* open(url, { maxConnections: 2 })
+      const backend = Effect.map(
+        pool.run([query("SELECT pg_backend_pid() AS pid")]),
+        ([result]) => result?.rows[0]?.pid
+      )
+      const idle = yield* pool.use((inUse) =>
+        Effect.gen(function* () {
+          const before = yield* backend
+          yield* pool.reset
+          assert.notStrictEqual(yield* backend, before)
+          const [answer] = yield* inUse.run([query("SELECT pg_backend_pid() AS pid")])
+          assert.strictEqual(answer?.rows[0]?.pid, inUse.processId)
+          return inUse.processId
+        })
+      )
+      yield* withinSeconds(
+        5,
+        Effect.map(pool.stats, ({ closed }) => closed.reset === 2)
+      )
+      assert.notStrictEqual(yield* backend, idle)
+    })
+  )
+
+  it.scoped("names its holders by their spans, and counts how long they were", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      const pool = yield* open(url, { maxConnections: 2 })
+      const [holder] = yield* pool
+        .use(({ processId }) =>
+          Effect.map(pool.holders, (holders) => holders.filter((found) => found.processId === processId))
+        )
+        .pipe(Effect.withSpan("pay"), Effect.withSpan("checkout"))
+      assert.deepStrictEqual(holder?.spans, ["pay", "checkout"])
+      assert.match(holder?.fiber ?? "", /^#\d+$/)
+      assert.deepStrictEqual(yield* pool.holders, [])
+      const { acquire, open: opened, use } = (yield* pool.stats).times
+      assert.deepStrictEqual([acquire.count, use.count], [1, 1])
+      assert.isAbove(opened.sum, 0)
+      assert.isAtLeast(use.max, use.sum / use.count)
+    })
+  )
+
+  it.scoped("gives waiters of a lower priority their share, and no more", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      const pool = yield* open(url, { maxConnections: 1 })
+      const served: Array<string> = []
+      const ask = (priority: "high" | "low") =>
+        Effect.provideService(
+          pool.use(() => Effect.sync(() => served.push(priority))),
+          ConnectionPool.Priority,
+          priority
+        )
+      const fibers = yield* pool.use(() =>
+        Effect.gen(function* () {
+          const asking = yield* Effect.forkAll([
+            ...Array.from({ length: 4 }, () => ask("low")),
+            ...Array.from({ length: 12 }, () => ask("high"))
+          ])
+          yield* withinSeconds(
+            5,
+            Effect.map(pool.stats, ({ waiting }) => waiting === 16)
+          )
+          return asking
+        })
+      )
+      yield* Fiber.join(fibers)
+      // Six to one, for as long as both wait.
+      assert.strictEqual(served.slice(0, 14).filter((priority) => priority === "low").length, 2)
+      assert.deepStrictEqual(served.slice(14), ["low", "low"])
+    })
+  )
+
   it.scoped("prepares a statement again when its result type has changed", () =>
     Effect.gen(function* () {
       const { url } = yield* TestDatabase.TestDatabase

@@ -270,6 +270,8 @@ const pool: ConnectionPool["Type"] = {
   use: (f) => f(connection(0)),
   reserve: Effect.succeed(connection(0)),
   stats: Effect.dieMessage("not asked for"),
+  holders: Effect.succeed([]),
+  reset: Effect.void,
   resize: () => Effect.void,
   nodeIs: () => Effect.void
 }

@@ -8,6 +8,12 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { DatabaseError } from "../DatabaseError.ts"
+import { Histogram } from "../internal/Histogram.ts"
+import { currentHolder, holderInWords } from "./holder.ts"
+import type { Holder } from "./holder.ts"
+import { WaitList } from "./WaitList.ts"
+import type { Priority, Waiter } from "./WaitList.ts"
+import { Opener } from "./Opener.ts"
 
 /** What the structure needs to know of a connection. */
 export interface Poolable {
@@ -50,6 +56,8 @@ export interface Limits {
 export interface Slot<C> {
   readonly connection: C
   readonly expiresAt: number
+  /** Of the pool when it was opened. */
+  readonly generation: number
   state: "idle" | "used" | "repair" | "gone"
   /** When it entered its state. */
   since: number
@@ -57,21 +65,21 @@ export interface Slot<C> {
   shared: boolean
   /** It was reported as held for long. */
   reported: boolean
+  /** Who has it. */
+  holder: Holder
 }
 
 /** Whoever waits for a slot. Called once, with a slot or with the reason why there is none. */
 export type OnSlot<C> = (outcome: Slot<C> | DatabaseError) => void
 
-export interface Ticket<C> {
+export interface Ticket<C> extends Waiter {
   readonly onSlot: OnSlot<C>
-  readonly since: number
+  readonly holder: Holder
   state: "waiting" | "settled"
-  previous: Ticket<C> | undefined
-  next: Ticket<C> | undefined
 }
 
 /** Why a connection left the pool. */
-export type CloseReason = "idle" | "lifetime" | "lost" | "invalid" | "busy" | "shrunk" | "closed"
+export type CloseReason = "idle" | "lifetime" | "lost" | "invalid" | "busy" | "shrunk" | "reset" | "closed"
 
 export interface Environment<C> {
   readonly name: string
@@ -80,16 +88,23 @@ export interface Environment<C> {
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly fork: (effect: Effect.Effect<void>) => void
+  /** Of the fiber that asks; read only when it has to wait. */
+  readonly priority: () => Priority
   /** A slot is held for longer than `leakAfter`. */
   readonly onLongHeld: (slot: Slot<C>, ms: number) => void
 }
 
-/** Backoff between failed attempts to connect, doubled from the first to the last. */
-const firstBackoffMs = 100
-const lastBackoffMs = 5_000
-
 /** Share of the lifetime by which connections differ, so that a fleet does not reconnect at once (HikariCP: 2.5 %, pgx: jitter option). */
 const lifetimeJitter = 0.1
+
+/** Weight of the newest use in what the next one is expected to take. */
+const useWeight = 0.1
+
+/** So many uses have to be known before anybody is refused for them. */
+const leastUses = 10
+
+/** A waiter is refused when its predicted wait is so many times its deadline: what is predicted is only a mean. */
+const hopeless = 2
 
 export class PoolCore<C extends Poolable> {
   readonly counters = {
@@ -97,9 +112,12 @@ export class PoolCore<C extends Poolable> {
     connectFailures: 0,
     acquired: 0,
     timeouts: 0,
+    refused: 0,
     leaks: 0,
-    closed: { idle: 0, lifetime: 0, lost: 0, invalid: 0, busy: 0, shrunk: 0, closed: 0 }
+    closed: { idle: 0, lifetime: 0, lost: 0, invalid: 0, busy: 0, shrunk: 0, reset: 0, closed: 0 }
   }
+  /** Milliseconds to get a connection, and those of its use. */
+  readonly times = { acquire: new Histogram(), use: new Histogram() }
   /** Somebody has begun to wait. */
   onWaiting: (() => void) | undefined
   private limits: Limits
@@ -107,13 +125,12 @@ export class PoolCore<C extends Poolable> {
   private readonly environment: Environment<C>
   private readonly idle: Array<Slot<C>> = []
   private readonly slots = new Set<Slot<C>>()
-  private head: Ticket<C> | undefined
-  private tail: Ticket<C> | undefined
-  private waiting = 0
-  private opening = 0
-  private failures = 0
-  private openAllowedAt = 0
-  private backingOff = false
+  private readonly waiters = new WaitList<Ticket<C>>()
+  /** What a use is expected to take. */
+  private useMs = 0
+  /** Connections of an earlier one are replaced. */
+  private generation = 0
+  private readonly opener: Opener<C>
   private deadlineArmed = false
   private closing = false
   private onDrained: (() => void) | undefined
@@ -122,11 +139,32 @@ export class PoolCore<C extends Poolable> {
     this.limits = limits
     this.driver = driver
     this.environment = environment
+    this.opener = new Opener<C>({
+      open: driver.open,
+      concurrency: limits.connectConcurrency,
+      now: environment.now,
+      random: environment.random,
+      fork: environment.fork,
+      onOpened: (connection, generation) => this.adopt(connection, generation),
+      onFailed: (error, startedAt) => this.connectFailed(error, startedAt),
+      onReady: () => this.refill()
+    })
   }
 
   get size() {
     const idle = this.idle.length
-    return { total: this.slots.size, idle, used: this.slots.size - idle, opening: this.opening, waiting: this.waiting }
+    return {
+      total: this.slots.size,
+      idle,
+      used: this.slots.size - idle,
+      opening: this.opener.pending,
+      waiting: this.waiters.length
+    }
+  }
+
+  /** Milliseconds to open a connection. */
+  get openTimes(): Histogram {
+    return this.opener.times
   }
 
   get holders(): ReadonlyArray<Slot<C>> {
@@ -135,20 +173,33 @@ export class PoolCore<C extends Poolable> {
 
   /** Ask for a slot. `onSlot` may be called before this returns. */
   checkout(onSlot: OnSlot<C>): Ticket<C> {
-    const now = this.environment.now()
-    const ticket: Ticket<C> = { onSlot, since: now, state: "waiting", previous: undefined, next: undefined }
-    if (this.closing) {
+    const { environment, limits, waiters } = this
+    const slot = this.closing || waiters.length > 0 ? undefined : this.idle.pop()
+    const ticket: Ticket<C> = {
+      onSlot,
+      holder: currentHolder(),
+      priority: slot === undefined ? environment.priority() : "normal",
+      since: environment.now(),
+      state: "waiting",
+      previous: undefined,
+      next: undefined
+    }
+    if (slot !== undefined) {
+      this.hand(slot, ticket)
+    } else if (this.closing) {
       this.settle(ticket, this.failure("PoolClosed", "the pool is closed"))
+    } else if (waiters.length >= limits.maxWaiting) {
+      this.refuse(ticket, `${waiters.length} others already wait (maxWaiting)`)
     } else {
-      const slot = this.idle.pop()
-      if (slot !== undefined && this.head === undefined) this.hand(slot, ticket)
-      else if (slot !== undefined && this.head !== undefined) {
-        this.push(ticket)
-        this.hand(slot, this.shift(this.head))
-      } else if (this.waiting >= this.limits.maxWaiting) {
-        this.settle(ticket, this.failure("AcquireTimeout", `${this.waiting} others already wait (maxWaiting)`))
+      const predicted = this.predictedWait(ticket.priority)
+      if (predicted > hopeless * limits.acquireTimeout) {
+        this.refuse(
+          ticket,
+          `it would wait for about ${Math.round(predicted)} ms, and acquireTimeout is ${limits.acquireTimeout} ms: ${this.queueInWords()}`
+        )
       } else {
-        this.push(ticket)
+        waiters.push(ticket)
+        this.serve()
         this.refill()
         this.armDeadline()
         this.onWaiting?.()
@@ -158,7 +209,7 @@ export class PoolCore<C extends Poolable> {
   }
 
   get hasWaiters(): boolean {
-    return this.head !== undefined
+    return this.waiters.length > 0
   }
 
   get connections(): ReadonlyArray<C> {
@@ -175,9 +226,7 @@ export class PoolCore<C extends Poolable> {
     const slot = this.idle.find(({ connection }) => fits(connection))
     if (slot === undefined) return undefined
     this.idle.splice(this.idle.indexOf(slot), 1)
-    slot.state = "used"
-    slot.reported = false
-    slot.since = this.environment.now()
+    this.lend(slot, currentHolder(), this.environment.now())
     return slot
   }
 
@@ -185,12 +234,16 @@ export class PoolCore<C extends Poolable> {
   withdraw(ticket: Ticket<C>): void {
     if (ticket.state === "settled") return
     ticket.state = "settled"
-    this.unlink(ticket)
+    this.waiters.remove(ticket)
   }
 
   /** Give a slot back. Only a clean connection is handed on; an open transaction is rolled back first. */
   release(slot: Slot<C>): void {
     if (slot.state !== "used") return
+    // What many shared was not used by anybody for so long.
+    if (slot.shared) slot.shared = false
+    else this.used(this.environment.now() - slot.since)
+    slot.holder = undefined
     if (slot.connection.closed !== undefined) return this.remove(slot, "lost")
     switch (this.driver.condition(slot.connection)) {
       case "clean":
@@ -207,19 +260,14 @@ export class PoolCore<C extends Poolable> {
   /** Open connections that are missing for the waiters and for the minimum. */
   refill(): void {
     if (this.closing) return
-    const { connectConcurrency, max, min } = this.limits
-    const wanted = Math.min(max - this.slots.size, Math.max(this.waiting, min - this.slots.size)) - this.opening
-    const now = this.environment.now()
-    if (wanted <= 0) return
-    if (now < this.openAllowedAt) return this.armBackoff(this.openAllowedAt - now)
-    const count = Math.min(wanted, connectConcurrency - this.opening)
-    for (let i = 0; i < count; i++) this.open(now)
+    const { max, min } = this.limits
+    const missing = Math.min(max - this.slots.size, Math.max(this.waiters.length, min - this.slots.size))
+    this.opener.ask(missing - this.opener.pending, this.generation)
   }
 
   /** The server is known to answer again: connect without waiting for the end of the backoff. */
   retryNow(): void {
-    this.failures = 0
-    this.openAllowedAt = 0
+    this.opener.forgive()
     this.refill()
   }
 
@@ -253,12 +301,19 @@ export class PoolCore<C extends Poolable> {
     this.refill()
   }
 
+  /** Replace every connection: the idle ones now, those in use when they come back. */
+  reset(): void {
+    this.generation++
+    for (const slot of [...this.idle]) this.remove(slot, "reset")
+  }
+
   /** Refuse new work, fail the waiters, end the idle; `onDrained` is called when the last used slot is back. */
   close(onDrained: () => void): void {
     this.closing = true
     this.onDrained = onDrained
-    while (this.head !== undefined)
-      this.settle(this.shift(this.head), this.failure("PoolClosed", "the pool was closed"))
+    for (let ticket = this.waiters.shift(); ticket !== undefined; ticket = this.waiters.shift()) {
+      this.settle(ticket, this.failure("PoolClosed", "the pool was closed"))
+    }
     for (const slot of [...this.idle]) this.remove(slot, "closed")
     this.drained()
   }
@@ -274,21 +329,45 @@ export class PoolCore<C extends Poolable> {
   private hand(slot: Slot<C>, ticket: Ticket<C>): void {
     const now = this.environment.now()
     const idleFor = now - slot.since
-    slot.since = now
     if (idleFor <= this.limits.validateAfter) {
-      slot.state = "used"
-      slot.reported = false
+      this.lend(slot, ticket.holder, now)
       this.counters.acquired++
+      this.times.acquire.record(now - ticket.since)
       return this.settle(ticket, slot)
     }
-    this.push(ticket, "front")
+    this.waiters.push(ticket, "front")
     this.armDeadline()
     this.repair(slot, this.driver.check(slot.connection), () => this.park(slot))
+  }
+
+  private lend(slot: Slot<C>, holder: Holder, now: number): void {
+    slot.state = "used"
+    slot.reported = false
+    slot.since = now
+    slot.holder = holder
+  }
+
+  private used(ms: number): void {
+    const { use } = this.times
+    use.record(ms)
+    this.useMs += (ms - this.useMs) * (use.count === 1 ? 1 : useWeight)
+  }
+
+  /** Everybody ahead takes a turn on one of the connections. */
+  private predictedWait(priority: Priority): number {
+    const turns = this.waiters.ahead(priority) + 1
+    return this.times.use.count < leastUses ? 0 : (turns * this.useMs) / Math.max(this.slots.size, 1)
+  }
+
+  private refuse(ticket: Ticket<C>, description: string): void {
+    this.counters.refused++
+    this.settle(ticket, this.failure("AcquireTimeout", description))
   }
 
   /** Work on a slot that nobody holds; it comes back through `then`, or leaves the pool. */
   private repair(slot: Slot<C>, work: Effect.Effect<void, DatabaseError>, then: () => void): void {
     slot.state = "repair"
+    slot.since = this.environment.now()
     this.environment.fork(
       Effect.exit(work).pipe(
         Effect.map((exit) => {
@@ -304,14 +383,13 @@ export class PoolCore<C extends Poolable> {
     const now = this.environment.now()
     if (this.closing) return this.remove(slot, "closed")
     if (now >= slot.expiresAt) return this.remove(slot, "lifetime")
+    if (slot.generation !== this.generation) return this.remove(slot, "reset")
     if (this.slots.size > this.limits.max) return this.remove(slot, "shrunk")
     slot.since = now
-    if (this.head === undefined) {
-      slot.state = "idle"
-      this.idle.push(slot)
-    } else {
-      this.hand(slot, this.shift(this.head))
-    }
+    const ticket = this.waiters.shift()
+    if (ticket !== undefined) return this.hand(slot, ticket)
+    slot.state = "idle"
+    this.idle.push(slot)
   }
 
   private remove(slot: Slot<C>, reason: CloseReason): void {
@@ -327,42 +405,30 @@ export class PoolCore<C extends Poolable> {
     this.refill()
   }
 
-  /** Whoever waited for the slot that is gone may have another that came back meanwhile. */
+  /** Idle connections go to whoever waits. */
   private serve(): void {
-    for (let slot = this.idle.at(-1); slot !== undefined && this.head !== undefined; slot = this.idle.at(-1)) {
-      this.idle.pop()
-      this.hand(slot, this.shift(this.head))
+    while (this.idle.length > 0) {
+      const ticket = this.waiters.shift()
+      const slot = ticket === undefined ? undefined : this.idle.pop()
+      if (ticket === undefined || slot === undefined) return
+      this.hand(slot, ticket)
     }
   }
 
-  private open(startedAt: number): void {
-    this.opening++
-    this.environment.fork(
-      Effect.exit(this.driver.open).pipe(
-        Effect.map((exit) => {
-          this.opening--
-          if (Exit.isSuccess(exit)) this.adopt(exit.value)
-          else if (exit.cause._tag === "Fail") this.connectFailed(exit.cause.error, startedAt)
-          this.drained()
-        })
-      )
-    )
-  }
-
   /** Take in a new connection. */
-  adopt(connection: C): void {
+  adopt(connection: C, generation = this.generation): void {
     const now = this.environment.now()
     const lifetime = this.limits.maxLifetime * (1 - lifetimeJitter * this.environment.random())
     const slot: Slot<C> = {
       connection,
       expiresAt: now + lifetime,
+      generation,
       state: "used",
       since: now,
       shared: false,
-      reported: false
+      reported: false,
+      holder: undefined
     }
-    this.failures = 0
-    this.openAllowedAt = 0
     this.counters.opened++
     this.slots.add(slot)
     connection.onClosed = () => {
@@ -371,60 +437,56 @@ export class PoolCore<C extends Poolable> {
     }
     this.park(slot)
     this.refill()
+    this.drained()
   }
 
   private connectFailed(error: DatabaseError, startedAt: number): void {
     this.counters.connectFailures++
-    const backoff = Math.min(firstBackoffMs * 2 ** this.failures++, lastBackoffMs)
-    this.openAllowedAt = this.environment.now() + backoff * (0.5 + this.environment.random() / 2)
     // With other connections alive the waiters may still get one of those; a server that is only starting up will
     // have them in a moment. Otherwise whoever asked before this attempt has its answer.
-    if (this.slots.size === 0 && error.reason !== "CannotConnectNow") {
-      for (let ticket = this.head; ticket !== undefined && ticket.since <= startedAt; ticket = this.head) {
-        this.settle(this.shift(ticket), error)
-      }
-    }
+    if (this.slots.size === 0 && error.reason !== "CannotConnectNow") this.failSince(startedAt, () => error)
     this.refill()
-  }
-
-  private armBackoff(ms: number): void {
-    if (this.backingOff) return
-    this.backingOff = true
-    this.environment.fork(
-      Effect.sleep(ms).pipe(
-        Effect.map(() => {
-          this.backingOff = false
-          this.refill()
-        })
-      )
-    )
+    this.drained()
   }
 
   private armDeadline(): void {
-    if (this.deadlineArmed || this.head === undefined) return
+    const { oldest } = this.waiters
+    if (this.deadlineArmed || oldest === undefined) return
     this.deadlineArmed = true
-    const wait = this.head.since + this.limits.acquireTimeout - this.environment.now()
+    const wait = oldest.since + this.limits.acquireTimeout - this.environment.now()
     this.environment.fork(
       Effect.sleep(Math.max(wait, 1)).pipe(
         Effect.map(() => {
           this.deadlineArmed = false
-          const expired = this.environment.now() - this.limits.acquireTimeout
-          for (let ticket = this.head; ticket !== undefined && ticket.since <= expired; ticket = this.head) {
+          this.failSince(this.environment.now() - this.limits.acquireTimeout, () => {
             this.counters.timeouts++
-            const error = this.failure("AcquireTimeout", this.queueInWords())
-            this.settle(this.shift(ticket), error)
-          }
+            return this.failure(
+              "AcquireTimeout",
+              `no connection became free within ${this.limits.acquireTimeout} ms: ${this.queueInWords()}`
+            )
+          })
           this.armDeadline()
         })
       )
     )
   }
 
+  /** Fails whoever has waited since before a moment. */
+  private failSince(moment: number, error: () => DatabaseError): void {
+    const { waiters } = this
+    for (let ticket = waiters.shiftBefore(moment); ticket !== undefined; ticket = waiters.shiftBefore(moment)) {
+      this.settle(ticket, error())
+    }
+  }
+
   private queueInWords(): string {
     const now = this.environment.now()
-    const held = this.holders.map((slot) => Math.round(now - slot.since)).sort((a, b) => b - a)
-    const longest = held.length === 0 ? "none is in use" : `the longest in use for ${held.slice(0, 3).join(", ")} ms`
-    return `no connection became free within ${this.limits.acquireTimeout} ms: ${this.slots.size} of ${this.limits.max} open, ${longest}, ${this.waiting} waiting`
+    const held = [...this.holders]
+      .sort((a, b) => a.since - b.since)
+      .slice(0, 3)
+      .map((slot) => `${Math.round(now - slot.since)} ms by ${holderInWords(slot.holder)}`)
+    const longest = held.length === 0 ? "none is in use" : `the longest in use for ${held.join(", ")}`
+    return `${this.slots.size} of ${this.limits.max} open, ${longest}; ${this.waiters.length} waiting`
   }
 
   private failure(reason: "AcquireTimeout" | "PoolClosed", description: string): DatabaseError {
@@ -436,38 +498,10 @@ export class PoolCore<C extends Poolable> {
     ticket.onSlot(outcome)
   }
 
-  private push(ticket: Ticket<C>, end: "front" | "back" = "back"): void {
-    this.waiting++
-    if (this.head === undefined || this.tail === undefined) {
-      this.head = ticket
-      this.tail = ticket
-    } else if (end === "back") {
-      ticket.previous = this.tail
-      this.tail.next = ticket
-      this.tail = ticket
-    } else {
-      ticket.next = this.head
-      this.head.previous = ticket
-      this.head = ticket
-    }
-  }
-
-  private shift(ticket: Ticket<C>): Ticket<C> {
-    this.unlink(ticket)
-    return ticket
-  }
-
-  private unlink(ticket: Ticket<C>): void {
-    this.waiting--
-    if (ticket.previous === undefined) this.head = ticket.next
-    else ticket.previous.next = ticket.next
-    if (ticket.next === undefined) this.tail = ticket.previous
-    else ticket.next.previous = ticket.previous
-    ticket.previous = undefined
-    ticket.next = undefined
-  }
-
   private drained(): void {
-    if (this.closing && this.slots.size === 0 && this.opening === 0) this.onDrained?.()
+    if (!this.closing || this.slots.size > 0 || this.opener.pending > 0) return
+    const { onDrained } = this
+    this.onDrained = undefined
+    onDrained?.()
   }
 }

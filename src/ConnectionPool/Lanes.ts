@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { BoundedCache } from "../internal/BoundedCache.ts"
 import { DatabaseError } from "../DatabaseError.ts"
+import { Histogram } from "../internal/Histogram.ts"
 import type { Query } from "../internal/pg/Exchange.ts"
 import type { Result } from "../internal/pg/Result.ts"
 import type { WireConnection } from "../internal/pg/WireConnection.ts"
@@ -115,6 +116,8 @@ const change = (readOnly: string, timeout: string): Query => ({
 })
 
 export class Lanes {
+  /** Milliseconds that the server took for each statement. */
+  readonly times = new Histogram()
   private readonly core: PoolCore<WireConnection>
   private readonly options: LanesOptions
   private readonly lanes: Array<Lane> = []
@@ -192,9 +195,14 @@ export class Lanes {
     }
   }
 
+  /** Give all of them back; others take their place when they are wanted. */
+  reset(): void {
+    for (const lane of [...this.lanes]) this.retire(lane)
+  }
+
   close(): void {
     this.closing = true
-    for (const lane of [...this.lanes]) this.retire(lane)
+    this.reset()
   }
 
   private hasRoom(lane: Lane, ms: number, now: number): boolean {
@@ -223,7 +231,9 @@ export class Lanes {
     const { expectation } = passenger
     const now = this.options.now()
     // The server takes one after the other: this one had it since the one before was done.
-    expectation.ms += (now - lane.progressAt - expectation.ms) * weight
+    const ms = now - lane.progressAt
+    this.times.record(ms)
+    expectation.ms += (ms - expectation.ms) * weight
     lane.progressAt = now
     lane.load -= passenger.cost
     lane.passengers.shift()
@@ -303,7 +313,6 @@ export class Lanes {
     const back = change(settings.read_only, settings.timeout)
     connection.unsafeRun([back], { operation: "lane", replyWithin: changeWithin }, (failed) => {
       connection.depth = 1
-      slot.shared = false
       if (failed !== undefined) connection.destroy("the settings of a lane could not be put back")
       this.core.release(slot)
     })

@@ -91,6 +91,7 @@ const simulate = (options: Partial<Limits> = {}, fails: () => boolean = () => fa
         now: () => monotonicMillis(clock),
         random: () => 0.5,
         fork: (effect) => void fork(effect),
+        priority: () => "normal",
         onLongHeld: () => {}
       }
     )
@@ -289,6 +290,36 @@ describe("PoolCore", () => {
       const outcomes: Array<unknown> = []
       for (let i = 0; i < 3; i++) core.checkout((outcome) => outcomes.push(outcome))
       assert.strictEqual(outcomes.length, 2)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("refuses at once who would wait for twice the deadline, and says for whom", () =>
+    Effect.gen(function* () {
+      const { core } = yield* simulate({ max: 1, maxWaiting: 100 })
+      const use = (ms: number) =>
+        Effect.gen(function* () {
+          let slot: Slot<FakeConnection> | undefined
+          core.checkout((outcome) => {
+            if (!(outcome instanceof DatabaseErrors.DatabaseError)) slot = outcome
+          })
+          yield* TestClock.adjust("10 millis")
+          yield* TestClock.adjust(ms)
+          if (slot !== undefined) core.release(slot)
+        })
+      yield* Effect.repeatN(use(400), 20)
+      const outcomes: Array<unknown> = []
+      for (let i = 0; i < 10; i++) core.checkout((outcome) => outcomes.push(outcome))
+      // One has the connection; four who wait for 410 ms each are more than the deadline of a second, and not twice it.
+      const [first, ...others] = outcomes
+      assert.notInstanceOf(first, DatabaseErrors.DatabaseError)
+      assert.strictEqual(others.length, 5)
+      for (const other of others) {
+        assert.match(
+          other instanceof DatabaseErrors.DatabaseError ? other.description : "a slot",
+          /^it would wait for about 20\d\d ms, and acquireTimeout is 1000 ms: 1 of 1 open, the longest in use for 0 ms by fiber #\d+; 4 waiting$/
+        )
+      }
+      assert.strictEqual(core.counters.refused, 5)
     }).pipe(Effect.scoped)
   )
 })
