@@ -196,6 +196,7 @@ export class Priority extends Context.Reference<Priority>()("plinth/ConnectionPo
 export class ConnectionPool extends Context.Tag("plinth/ConnectionPool")<
   ConnectionPool,
   {
+    readonly target: ConnectionTarget
     /** `host:port/database`. */
     readonly name: string
     /** Runs statements in one exchange on a connection of the pool's choice. */
@@ -340,6 +341,7 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
     }).pipe(Effect.schedule(Schedule.spaced(maintenanceInterval)), Effect.forkScoped)
 
     return {
+      target,
       name,
       run: run(running),
       read: (query) =>

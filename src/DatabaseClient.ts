@@ -46,9 +46,11 @@ export const layer = (
       const isRead = (sql: string) => classifier.classify(sql).class === "read"
       const { client, transaction } = yield* make(
         {
+          target: pool.target,
           name: pool.name,
           mayWrite: mayWrite(classifier.classify),
           run: (query) => (isRead(query.text) ? pool.read(query) : pool.run([query])),
+          batch: (queries) => pool.run(queries, { batchFrom: 0 }),
           lease: (_, restore) => pool.lease(restore),
           capacity: Effect.map(pool.stats, (stats) => stats.max)
         },

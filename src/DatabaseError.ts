@@ -63,6 +63,8 @@ export interface Fields {
   readonly where?: string | undefined
   /** 1-based character offset into the statement, as PostgreSQL reports it. */
   readonly position?: number | undefined
+  /** Of a batch: which of its statements failed, from 0; none when it failed as a whole, as at its commit. */
+  readonly statement?: number | undefined
   /** The error of the driver or the socket; a server's report is in the fields instead. */
   readonly cause?: unknown
 }
@@ -107,7 +109,8 @@ export class DatabaseError extends Data.TaggedError("DatabaseError")<Fields> {
   }
 
   override get message(): string {
-    const where = this.node === undefined ? "" : ` on ${this.node}`
+    const which = this.statement === undefined ? "" : ` at statement ${this.statement + 1} of a batch`
+    const where = `${which}${this.node === undefined ? "" : ` on ${this.node}`}`
     const code = this.sqlState === undefined ? this.reason : `${this.reason}, SQLSTATE ${this.sqlState}`
     const advice = this.hint ?? policy(this.reason).advice
     return `${this.operation} failed${where}: ${this.description} (${code})${advice === undefined ? "" : `. ${advice}`}`
@@ -119,7 +122,7 @@ export class DatabaseError extends Data.TaggedError("DatabaseError")<Fields> {
 
   override toJSON(): unknown {
     const { _tag, column, constraint, description, hint, message, node, operation, position } = this
-    const { reason, schema, severity, sqlState, table } = this
+    const { reason, schema, severity, sqlState, statement, table } = this
     return {
       _tag,
       reason,
@@ -129,6 +132,7 @@ export class DatabaseError extends Data.TaggedError("DatabaseError")<Fields> {
       node,
       sqlState,
       severity,
+      statement,
       schema,
       table,
       column,
@@ -162,11 +166,13 @@ export const reasonOfSqlState: (sqlState: string) => Reason = sqlState.reasonOfS
  */
 export const fromUnknown = (
   cause: unknown,
-  context: { readonly operation: string; readonly node?: string | undefined }
+  context: {
+    readonly operation: string
+    readonly node?: string | undefined
+    readonly statement?: number | undefined
+  }
 ): DatabaseError =>
-  isDatabaseError(cause)
-    ? cause
-    : new DatabaseError({ ...driver.read(cause, context.operation), operation: context.operation, node: context.node })
+  isDatabaseError(cause) ? cause : new DatabaseError({ ...driver.read(cause, context.operation), ...context })
 
 /**
  * The `DatabaseError` behind an error: itself, or found among its causes; what a client's `SqlError` was caused by is

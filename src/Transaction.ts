@@ -4,6 +4,7 @@
  *
  * @since 0.1.0
  */
+import type { Statement } from "@effect/sql/Statement"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,7 +12,10 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { dual } from "effect/Function"
 import type * as Schedule from "effect/Schedule"
+import { from } from "./DatabaseError.ts"
 import type { DatabaseError } from "./DatabaseError.ts"
+import { batchRows } from "./internal/pg/batchRows.ts"
+import type { BatchRows } from "./internal/pg/batchRows.ts"
 
 /**
  * @since 0.1.0
@@ -90,6 +94,15 @@ export class Transaction extends Context.Tag("plinth/Transaction")<
       effect: Effect.Effect<A, E, R>,
       options?: TransactionOptions
     ) => Effect.Effect<A, E | DatabaseError, R>
+    /**
+     * Runs statements in one network write, as one transaction: all of them or none. Inside a transaction they run in
+     * that one. Fails with the first that failed, and `statement` says which that was. A batch whose answer was lost is
+     * `CommitInDoubt` if it may have written.
+     */
+    readonly batch: <const Statements extends ReadonlyArray<Statement<unknown>>>(
+      statements: Statements,
+      options?: TransactionOptions
+    ) => Effect.Effect<BatchRows<Statements>, DatabaseError>
     readonly current: Effect.Effect<Option.Option<TransactionInfo>>
     /**
      * Runs once after the outermost commit, when the connection is back in its pool; never when this level or an
@@ -125,6 +138,33 @@ export const run: {
   ): Effect.Effect<A, E | DatabaseError, R | Transaction> =>
     Effect.flatMap(Transaction, (transaction) => transaction.run(effect, options))
 )
+
+/**
+ * Runs statements in one network write, as one transaction: a round trip, where BEGIN, each statement and COMMIT would
+ * take one each. The rows of each statement come back in the same order.
+ *
+ * @example
+ * import * as SqlClient from "@effect/sql/SqlClient"
+ * import { Transaction } from "effect-plinth"
+ * import * as Effect from "effect/Effect"
+ *
+ * const transfer = Effect.gen(function* () {
+ *   const sql = yield* SqlClient.SqlClient
+ *   const [[from]] = yield* Transaction.batch([
+ *     sql<{ balance: string }>`UPDATE account SET balance = balance - 10 WHERE id = 1 RETURNING balance`,
+ *     sql`UPDATE account SET balance = balance + 10 WHERE id = 2`
+ *   ])
+ *   return from?.balance
+ * })
+ *
+ * @since 0.1.0
+ * @category combinators
+ */
+export const batch = <const Statements extends ReadonlyArray<Statement<unknown>>>(
+  statements: Statements,
+  options?: TransactionOptions
+): Effect.Effect<BatchRows<Statements>, DatabaseError, Transaction> =>
+  Effect.flatMap(Transaction, (transaction) => transaction.batch(statements, options))
 
 /**
  * The transaction that the current fiber is in, if any.
@@ -173,6 +213,11 @@ export const onInDoubt = <R>(effect: Effect.Effect<void, never, R>): Effect.Effe
  */
 export const layerTest: Layer.Layer<Transaction> = Layer.succeed(Transaction, {
   run: (effect) => effect,
+  batch: <const Statements extends ReadonlyArray<Statement<unknown>>>(statements: Statements) =>
+    Effect.mapBoth(
+      Effect.forEach(statements, (statement) => statement),
+      { onFailure: from, onSuccess: (rows) => batchRows<Statements>(rows) }
+    ),
   current: Effect.succeed(Option.none()),
   afterCommit: (effect) => effect,
   afterRollback: () => Effect.void,

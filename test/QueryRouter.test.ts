@@ -262,6 +262,15 @@ const connection = (openedAt: number): PooledConnection => ({
 })
 
 const pool: ConnectionPool["Type"] = {
+  target: {
+    host: "localhost",
+    port: 5432,
+    database: "app",
+    username: "app",
+    ssl: false,
+    applicationName: "test",
+    connectTimeout: Duration.seconds(1)
+  },
   name: "a pool",
   run: () => Effect.succeed([]),
   read: () => Effect.succeed([]),

@@ -57,9 +57,9 @@ const start = (
       }
       const send = (retry: boolean): void => {
         const exchange = connection.unsafeRun(steps, options, (error, results, unbegun) => {
-          // One statement, of which nothing ran: a script may have run up to where it failed.
+          // What shares a Sync was undone as a whole; a script may have run up to where it failed.
           const again = !abandoned && error !== undefined
-          if (again && retry && isStalePlan(error) && steps.length === 1 && !exchange.isSimple) return send(false)
+          if (again && retry && isStalePlan(error) && !exchange.isSimple) return send(false)
           core.release(slot)
           if (error === undefined) return onDone(Exit.succeed(results))
           // The server had ended the session before it saw the statement.

@@ -9,18 +9,23 @@ import * as Statement from "@effect/sql/Statement"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { DatabaseError, toSqlError } from "../DatabaseError.ts"
+import type { ConnectionTarget } from "../DatabaseConfig.ts"
+import type { DatabaseError } from "../DatabaseError.ts"
+import { toSqlError } from "../DatabaseError.ts"
 import type { PooledConnection } from "../ConnectionPool.ts"
 import { reserve } from "../internal/SqlBackend.ts"
 import type { Query } from "../internal/pg/Exchange.ts"
 import type { SqlBackend } from "../internal/SqlBackend.ts"
 import type { Listener } from "../Listener.ts"
 import { isNotification } from "../Listener.ts"
-import type { Transaction } from "../Transaction.ts"
+import type { Transaction, TransactionOptions } from "../Transaction.ts"
 import * as Runner from "../Transaction/Runner.ts"
 import { defaults } from "../Transaction/begin.ts"
+import { inDoubtIf } from "../Transaction/inDoubt.ts"
 import type { Level } from "../Transaction/Level.ts"
 import { assembleClient } from "../internal/pg/assembleClient.ts"
+import { batchRows } from "../internal/pg/batchRows.ts"
+import type { BatchRows } from "../internal/pg/batchRows.ts"
 import { jsonFragment } from "./json.ts"
 import { ownedBy, SqlConnection } from "./SqlConnection.ts"
 import type { Executor } from "./SqlConnection.ts"
@@ -67,10 +72,8 @@ export const make = (
         )
     })
     /** A statement on its own is a transaction of its own; a stream commits at its end. */
-    const settled =
-      (query: Query, commits: "query" | "commit") =>
-      (error: DatabaseError): DatabaseError =>
-        isAnswerLost(error, commits) && backend.mayWrite(query.text) ? inDoubt(error) : error
+    const settled = (query: Query, commits: "query" | "commit") =>
+      inDoubtIf(() => backend.mayWrite(query.text), commits)
     const onConnection = (connection: PooledConnection): Executor => ({
       run: (query) =>
         Effect.suspend(() => {
@@ -112,7 +115,7 @@ export const make = (
     ]
 
     const common = {
-      config: {},
+      config: configOf(backend.target),
       reserve: Effect.mapBoth(reserve(backend, { access: "read write" }), {
         onFailure: toSqlError,
         onSuccess: (connection): Connection => new SqlConnection(onConnection(connection), owner)
@@ -159,22 +162,32 @@ export const make = (
       bare ??= build("bare", (it) => it)
       return bare
     })
-    return { client, transaction: runner.service }
+    const batch = <const Statements extends ReadonlyArray<Statement.Statement<unknown>>>(
+      statements: Statements,
+      options: TransactionOptions = defaults
+    ): Effect.Effect<BatchRows<Statements>, DatabaseError> =>
+      Effect.map(
+        runner.batch(
+          statements.map((statement) => {
+            const [text, params] = statement.compile()
+            return { text, params }
+          }),
+          options
+        ),
+        (results) =>
+          batchRows<Statements>(results.map(({ rows }) => (transformRows === undefined ? rows : transformRows(rows))))
+      )
+    return { client, transaction: { ...runner.service, batch } }
   })
 
-/**
- * What was sent may have been committed. What was not sent, or certainly not begun, fails with the operation of the
- * connection; FATAL as an answer says that the server ended it before the commit.
- */
-const isAnswerLost = (error: DatabaseError, commits: "query" | "commit"): boolean =>
-  error.reason === "ConnectionLost" && error.operation === commits
-
-/** It must not look like something that can be run again. */
-const inDoubt = (error: DatabaseError): DatabaseError =>
-  new DatabaseError({
-    reason: "CommitInDoubt",
-    operation: error.operation,
-    description: "the connection was lost before the answer to a statement that may have written",
-    node: error.node,
-    cause: error
-  })
+/** What tools that start other programs, such as pg_dump, ask a client for; a password that has to be fetched is not there. */
+const configOf = (target: ConnectionTarget): PgClient.PgClientConfig => ({
+  host: target.host,
+  port: target.port,
+  database: target.database,
+  username: target.username,
+  password: Effect.isEffect(target.password) ? undefined : target.password,
+  ssl: target.ssl !== false,
+  applicationName: target.applicationName,
+  connectTimeout: target.connectTimeout
+})

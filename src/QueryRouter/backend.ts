@@ -128,9 +128,11 @@ export const makeBackend = (
     // The catalogue, through a client on whichever node is the primary.
     const { client: catalogClient } = yield* Client.make(
       {
+        target: configured.pool.target,
         name: configured.name,
         mayWrite: () => false,
         run: (query) => Effect.flatMap(primary(), ({ pool }) => pool.run([query])),
+        batch: (queries) => Effect.flatMap(primary(), ({ pool }) => pool.run(queries, { batchFrom: 0 })),
         lease: (_, restore) => Effect.flatMap(primary(), ({ pool }) => pool.lease(restore)),
         capacity: Effect.succeed(options.pool.max)
       },
@@ -204,23 +206,23 @@ export const makeBackend = (
     })
 
     const write = (
-      query: Query,
+      queries: ReadonlyArray<Query>,
       session: Session,
       reason: string,
       again = true
     ): Effect.Effect<ReadonlyArray<Result>, DatabaseError> =>
       Effect.flatMap(answering, (node) => {
         count(node, reason)
-        const run = onNode(node, session, node.pool.run([query]))
+        const run = onNode(node, session, node.pool.run(queries, queries.length === 1 ? {} : { batchFrom: 0 }))
         if (alone) return run
         return Effect.onExit(run, (exit) => {
-          if (Exit.isSuccess(exit) && changesSchema.test(query.text)) fork(refresh)
+          if (Exit.isSuccess(exit) && queries.some(({ text }) => changesSchema.test(text))) fork(refresh)
           return monitor.wake
         }).pipe(
           Effect.catchIf(
             // The statement did nothing: the node is a standby by now.
             (error) => again && error.reason === "ReadOnly",
-            () => Effect.zipRight(reprobe, write(query, session, "found after a failover", false))
+            () => Effect.zipRight(reprobe, write(queries, session, "found after a failover", false))
           )
         )
       })
@@ -237,7 +239,7 @@ export const makeBackend = (
         return Effect.catchAll(onReplica(choice, query, caller), (error) => {
           if (refusedByStandby(error)) {
             classifier.learn(query.text)
-            return write(query, caller.session, "a standby refused it")
+            return write([query], caller.session, "a standby refused it")
           }
           if (!error.isConnectionFailure && error.reason !== "RecoveryConflict" && error.reason !== "AcquireTimeout") {
             return Effect.fail(error)
@@ -259,7 +261,7 @@ export const makeBackend = (
       return Effect.flatMap(
         node.track(caller.session, vouched),
         Option.match({
-          onNone: () => write(query, caller.session, "the replica's connection is newer than its sample"),
+          onNone: () => write([query], caller.session, "the replica's connection is newer than its sample"),
           onSome: (results) => {
             count(node, choice.reason)
             return Effect.succeed(results)
@@ -274,7 +276,14 @@ export const makeBackend = (
         if (kind === "session") return Effect.fail(sessionStatement(reason, configured.name))
         const caller = callerOf(context)
         if (alone) return kind === "read" ? configured.pool.read(query) : configured.pool.run([query])
-        return kind === "read" ? read(query, caller) : write(query, caller.session, `${kind}: ${reason}`)
+        return kind === "read" ? read(query, caller) : write([query], caller.session, `${kind}: ${reason}`)
+      })
+
+    const batch: SqlBackend["batch"] = (queries) =>
+      Effect.contextWithEffect((context: Context.Context<never>) => {
+        const session = queries.map(({ text }) => classify(text)).find(({ class: kind }) => kind === "session")
+        if (session !== undefined) return Effect.fail(sessionStatement(session.reason, configured.name))
+        return write(queries, callerOf(context).session, "a batch")
       })
 
     /** What runs on the connection is the session's, and a write wakes the monitor. */
@@ -403,9 +412,11 @@ export const makeBackend = (
 
     return {
       backend: {
+        target: configured.pool.target,
         name: configured.name,
         mayWrite: mayWrite(classify),
         run,
+        batch,
         lease,
         capacity: Effect.succeed(options.pool.max)
       },

@@ -45,7 +45,11 @@ export class Session {
    * follows it is skipped by the server and cannot commit by itself. The question for the transaction's id rides behind
    * whatever may have written, until there is one.
    */
-  run(steps: ReadonlyArray<Step>, operation = "query"): Effect.Effect<ReadonlyArray<Result>, DatabaseError> {
+  run(
+    steps: ReadonlyArray<Step>,
+    operation = "query",
+    batchFrom?: number
+  ): Effect.Effect<ReadonlyArray<Result>, DatabaseError> {
     return Effect.suspend(() => {
       if (this.ended) return Effect.fail(this.closed(operation))
       const { connection } = this
@@ -62,7 +66,11 @@ export class Session {
       const before = this.begun ? [] : this.begin
       // Not behind SET, LOCK or COPY: the question would take the transaction's snapshot, or be read as data.
       const asks = mayWrite && this.xid === undefined && steps.every((step) => "text" in step && isPlanned(step.text))
-      const options = { operation, inTransaction: this.begun }
+      const options = {
+        operation,
+        inTransaction: this.begun,
+        batchFrom: batchFrom === undefined ? undefined : before.length + batchFrom
+      }
       this.begun = true
       if (before.length === 0 && !asks) return connection.run(steps, options)
       return Effect.map(connection.run([...before, ...steps, ...(asks ? [askForXid] : [])], options), (results) => {
@@ -102,13 +110,17 @@ export class Level {
    * Runs steps on this level. While a nested transaction is open they wait for its end: between its savepoint and its
    * rollback they would be undone with it.
    */
-  run(steps: ReadonlyArray<Step>, operation?: string): Effect.Effect<ReadonlyArray<Result>, DatabaseError> {
+  run(
+    steps: ReadonlyArray<Step>,
+    operation?: string,
+    batchFrom?: number
+  ): Effect.Effect<ReadonlyArray<Result>, DatabaseError> {
     return Effect.suspend(() => {
       // What it would write could be undone with a sibling, or kept although this level was undone.
       if (this.ended) return Effect.fail(this.session.closed(operation ?? "query"))
       return this.child === undefined
-        ? this.session.run(steps, operation)
-        : Effect.zipRight(Deferred.await(this.child), this.run(steps, operation))
+        ? this.session.run(steps, operation, batchFrom)
+        : Effect.zipRight(Deferred.await(this.child), this.run(steps, operation, batchFrom))
     })
   }
 

@@ -9,13 +9,15 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import type { Lease, Restore } from "../ConnectionPool.ts"
+import type { Lease, PooledConnection, Restore } from "../ConnectionPool.ts"
 import * as DatabaseErrors from "../DatabaseError.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
 import { isTraced } from "../internal/isTraced.ts"
 import type { SqlBackend } from "../internal/SqlBackend.ts"
 import type { Transaction, TransactionInfo, TransactionOptions } from "../Transaction.ts"
-import { beginSteps, defaults } from "./begin.ts"
+import { make as makeBatch } from "./Batch.ts"
+import type { Batch } from "./Batch.ts"
+import { beginSteps, commitStep, defaults } from "./begin.ts"
 import { Level, Session } from "./Level.ts"
 import type { Hook } from "./Level.ts"
 
@@ -28,13 +30,14 @@ export interface Current {
 }
 
 export interface Runner {
-  readonly service: Transaction["Type"]
+  readonly service: Omit<Transaction["Type"], "batch">
   /** `service.run` with the failures of the transaction itself in the caller's type. */
   readonly runWith: <A, E, R, E2>(
     effect: Effect.Effect<A, E, R>,
     options: TransactionOptions,
     onError: (error: DatabaseError) => E2
   ) => Effect.Effect<A, E | E2, R>
+  readonly batch: Batch
   /** The transaction that a fiber with this context is in. */
   readonly current: (context: Context.Context<never>) => Current | undefined
 }
@@ -98,7 +101,7 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
   ): DatabaseError => new DatabaseErrors.DatabaseError({ reason, operation, description, node: backend.name, cause })
 
   const commit = ({ connection, outcomeOf }: Lease, session: Session): Effect.Effect<void, DatabaseError> =>
-    connection.run([{ text: "COMMIT", params: [], prepare: true }], committing).pipe(
+    connection.run([commitStep], committing).pipe(
       Effect.flatMap(([result]) =>
         // The COMMIT of a failed transaction is answered by a rollback that looks like a success.
         result?.command === "COMMIT"
@@ -135,10 +138,10 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
           )
     })
 
-  const rollback = (session: Session): Effect.Effect<void> =>
-    session.connection.status === "I"
+  const rollback = (connection: PooledConnection): Effect.Effect<void> =>
+    connection.status === "I"
       ? Effect.void
-      : session.connection.run([{ text: "ROLLBACK", params: [] }], rollingBack).pipe(
+      : connection.run([{ text: "ROLLBACK", params: [] }], rollingBack).pipe(
           // The pool drops what comes back open; the failure that led here is the one to report.
           Effect.catchAll((error) => Effect.logDebug("ROLLBACK failed", error)),
           Effect.asVoid
@@ -169,13 +172,13 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
       session.ended = true
       level.ended = true
       ended(Exit.isSuccess(exit) ? "afterCommit" : "afterRollback")
-      if (Exit.isFailure(exit)) return Effect.zipRight(rollback(session), exit)
+      if (Exit.isFailure(exit)) return Effect.zipRight(rollback(session.connection), exit)
       if (!session.begun) return exit
       return Effect.matchEffect(commit(lease, session), {
         onSuccess: () => exit,
         onFailure: (error) => {
           ended(error.reason === "CommitInDoubt" ? "onInDoubt" : "afterRollback")
-          return Effect.zipRight(rollback(session), Effect.fail(onError(error)))
+          return Effect.zipRight(rollback(session.connection), Effect.fail(onError(error)))
         }
       })
     }
@@ -224,15 +227,21 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     if (retry === undefined) return attempt(effect, options, 1, onError)
     return Effect.suspend(() => {
       let number = 0
-      return Effect.retry(
+      return retrying(
         Effect.suspend(() => attempt(effect, options, ++number, onError)),
-        {
-          schedule: Schedule.mapInput(retry, (error: E | E2) => DatabaseErrors.from(error)),
-          while: (error) => Option.exists(DatabaseErrors.find(error), (found) => found.isRetryable)
-        }
+        retry
       )
     })
   }
+
+  const retrying = <A, E, R>(
+    effect: Effect.Effect<A, E, R>,
+    schedule: NonNullable<TransactionOptions["retry"]>
+  ): Effect.Effect<A, E, R> =>
+    Effect.retry(effect, {
+      schedule: Schedule.mapInput(schedule, (error: E) => DatabaseErrors.from(error)),
+      while: (error) => Option.exists(DatabaseErrors.find(error), (found) => found.isRetryable)
+    })
 
   const nested = <A, E, R, E2>(
     effect: Effect.Effect<A, E, R>,
@@ -287,6 +296,17 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     )
   }
 
+  const refusalInside = (options: TransactionOptions, enclosing: TransactionInfo): DatabaseError | undefined => {
+    const lost = unapplied(options, enclosing)
+    return lost.length === 0
+      ? undefined
+      : failure(
+          "TransactionAborted",
+          "begin",
+          `${lost.join(", ")} cannot be had inside another transaction; give it to that one, or use propagation "requiresNew"`
+        )
+  }
+
   const runWith: Runner["runWith"] = <A, E, R, E2>(
     effect: Effect.Effect<A, E, R>,
     options: TransactionOptions,
@@ -296,12 +316,8 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
       const parent = current(context)
       const refuse = (description: string) => Effect.fail(onError(failure("TransactionAborted", "begin", description)))
       const inside = (enclosing: Current, run: () => Effect.Effect<A, E | E2, R>): Effect.Effect<A, E | E2, R> => {
-        const lost = unapplied(options, enclosing.info)
-        return lost.length === 0
-          ? run()
-          : refuse(
-              `${lost.join(", ")} cannot be had inside another transaction; give it to that one, or use propagation "requiresNew"`
-            )
+        const refusal = refusalInside(options, enclosing.info)
+        return refusal === undefined ? run() : Effect.fail(onError(refusal))
       }
       switch (options.propagation ?? "nested") {
         case "nested":
@@ -353,9 +369,26 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
         })
       })
 
+  const asIs = (error: DatabaseError): DatabaseError => error
+  const batch = makeBatch({
+    backend,
+    rollback,
+    levelOf: (context, options) => {
+      const parent = current(context)
+      if (parent === undefined) return Effect.succeed(undefined)
+      const refusal = refusalInside(options, parent.info)
+      return refusal === undefined ? Effect.succeed(parent.level) : Effect.fail(refusal)
+    },
+    repeatedly: (attempt, options) => {
+      const timed = inTime(attempt, options, asIs)
+      return options.retry === undefined ? timed : retrying(timed, options.retry)
+    }
+  })
+
   return {
     current,
     runWith,
+    batch,
     service: {
       run: (effect, options = defaults) => runWith(effect, options, (error) => error),
       current: Effect.map(Effect.context<never>(), (context) => Option.fromNullable(current(context)?.info)),

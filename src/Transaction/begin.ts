@@ -9,11 +9,17 @@ import type { TransactionOptions } from "../Transaction.ts"
 /** A transaction that asks for nothing. */
 export const defaults: TransactionOptions = {}
 
+export const commitStep: Query = { text: "COMMIT", params: [], prepare: true }
+
 const plainBegin: ReadonlyArray<Query> = [{ text: "BEGIN", params: [], prepare: true }]
 
 /** BEGIN and what must hold from its first statement on. Throws on a setting without a name. */
 export const beginSteps = (options: TransactionOptions): ReadonlyArray<Query> =>
   options === defaults ? plainBegin : stepsOf(options)
+
+/** Whether a transaction with these options is one that any statements are that share a Sync. */
+export const isPlainBegin = ({ retry: _, label: __, propagation: ___, ...options }: TransactionOptions): boolean =>
+  Object.values(options).every((value) => value === undefined)
 
 const stepsOf = (options: TransactionOptions): ReadonlyArray<Query> => {
   const begin = [

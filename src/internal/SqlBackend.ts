@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { Lease, PooledConnection, Restore } from "../ConnectionPool.ts"
+import type { ConnectionTarget } from "../DatabaseConfig.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
 import type { Classification } from "../SqlClassifier.ts"
 import { statements } from "../SqlText.ts"
@@ -14,12 +15,16 @@ import type { Result } from "./pg/Result.ts"
 export type Intent = { readonly access: "read only" | "read write" } | { readonly sql: string }
 
 export interface SqlBackend {
-  /** `host:port/database` of the node that writes go to. */
+  /** The node that writes go to, as configured. */
+  readonly target: ConnectionTarget
+  /** `host:port/database` of it. */
   readonly name: string
   /** Whether a text may write something that a COMMIT, its own or a later one, makes last. */
   readonly mayWrite: (sql: string) => boolean
   /** Runs one statement outside of any transaction. Several results where the text holds several statements. */
   readonly run: (query: Query) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>
+  /** Runs statements as one transaction, in one network write. */
+  readonly batch: (queries: ReadonlyArray<Query>) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>
   /** Takes a connection, inside an uninterruptible region of which `restore` is the way out. */
   readonly lease: (intent: Intent, restore: Restore) => Effect.Effect<Lease, DatabaseError>
   /** How many connections the node for `read write` can give at most. */

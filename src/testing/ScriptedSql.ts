@@ -8,12 +8,14 @@ import * as Reactivity from "@effect/experimental/Reactivity"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import type { Query } from "../ConnectionPool.ts"
 import { make as makeClient } from "../DatabaseClient/make.ts"
 import type { ClientOptions } from "../DatabaseClient/make.ts"
+import type { ConnectionTarget } from "../DatabaseConfig.ts"
 import { DatabaseError } from "../DatabaseError.ts"
 import { mayWrite } from "../internal/SqlBackend.ts"
 import { builtin, classify } from "../SqlClassifier.ts"
@@ -94,9 +96,11 @@ export const layer = (
       const connect = Effect.sync(() => new ScriptedConnection(answer))
       const { client, transaction } = yield* makeClient(
         {
+          target,
           name: "script",
           mayWrite: mayWrite((sql) => classify(sql, builtin)),
           run: (query) => Effect.flatMap(connect, (connection) => connection.run([query])),
+          batch: (queries) => Effect.flatMap(connect, (connection) => connection.run(queries)),
           lease: () =>
             Effect.map(connect, (connection) => ({
               connection,
@@ -115,6 +119,17 @@ export const layer = (
       )
     })
   ).pipe(Layer.provide(Reactivity.layer))
+
+/** Nothing connects to it. */
+const target: ConnectionTarget = {
+  host: "script",
+  port: 5432,
+  database: "script",
+  username: "script",
+  ssl: false,
+  applicationName: "script",
+  connectTimeout: Duration.zero
+}
 
 const isMet = (expected: Expectation, text: string, shown: string): boolean =>
   typeof expected.sql === "string" ? normalize(expected.sql) === normalize(text) : expected.sql.test(shown)

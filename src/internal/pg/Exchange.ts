@@ -50,6 +50,8 @@ export interface RunOptions {
   readonly inTransaction?: boolean | undefined
   /** The pool drops the connection when the answer takes longer than this many milliseconds; looked at every second. */
   readonly replyWithin?: number | undefined
+  /** The steps from this one on are a batch, and a failure says which of them it was. */
+  readonly batchFrom?: number | undefined
 }
 
 /** `unbegun`: the server has certainly executed none of it, so running it elsewhere cannot run it twice. */
@@ -179,6 +181,13 @@ export class Exchange {
     if (isStalePlan(this.error)) {
       for (const statement of this.statements) if (statement !== undefined) statement.ready = false
     }
+  }
+
+  /** Of a batch, the one that the server failed at; none when it was the whole, as at its commit. */
+  get failedStatement(): number | undefined {
+    const { batchFrom } = this.options
+    const { length } = this.results
+    return batchFrom === undefined || length < batchFrom || length >= this.steps.length ? undefined : length - batchFrom
   }
 
   private get step(): Step | undefined {

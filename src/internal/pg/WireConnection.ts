@@ -247,17 +247,17 @@ export class WireConnection {
     else
       this.finish(
         running,
-        this.failure(error, unbegun ? "connection" : (running.options.operation ?? "query")),
+        this.failure(error, unbegun ? "connection" : (running.options.operation ?? "query"), running.failedStatement),
         unbegun
       )
     this.next()
   }
 
   /** Of what was sent, and may have run, the failure is that of its own operation. */
-  private failure(error: Error, operation: string): DatabaseError {
+  private failure(error: Error, operation: string, statement: number | undefined): DatabaseError {
     return error instanceof DatabaseError
       ? new DatabaseError({ ...error, operation })
-      : fromUnknown(error, { operation, node: this.node })
+      : fromUnknown(error, { operation, node: this.node, statement })
   }
 
   private finish(exchange: Exchange, error: DatabaseError | undefined, unbegun: boolean): void {
