@@ -85,6 +85,8 @@ export interface PooledConnection {
     steps: ReadonlyArray<Step>,
     options?: RunOptions
   ) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>
+  /** Fails when the connection is lost, and waits until then. */
+  readonly lost: Effect.Effect<never, DatabaseError>
 }
 
 /**
@@ -96,6 +98,8 @@ export interface PooledConnection {
 export interface Lease {
   readonly connection: PooledConnection
   readonly release: Effect.Effect<void>
+  /** Runs an effect once if the lease is older than so many milliseconds, at the pool's next look. */
+  readonly remind: (after: number, reminder: (heldForMs: number) => Effect.Effect<void>) => void
   /** What became of a transaction of this lease whose COMMIT was not answered; none when nobody can tell. */
   readonly outcomeOf: (xid: string) => Effect.Effect<Option.Option<XactOutcome>>
 }
@@ -197,6 +201,8 @@ export class ConnectionPool extends Context.Tag("plinth/ConnectionPool")<
   ConnectionPool,
   {
     readonly target: ConnectionTarget
+    /** Whether a session stays the same one for as long as its connection; behind a transaction pooler it does not. */
+    readonly keepsSessions: boolean
     /** `host:port/database`. */
     readonly name: string
     /** Runs statements in one exchange on a connection of the pool's choice. */
@@ -342,6 +348,7 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
 
     return {
       target,
+      keepsSessions: settings.pooler === "none",
       name,
       run: run(running),
       read: (query) =>

@@ -3,7 +3,6 @@
  *
  * @since 0.1.0
  */
-import type * as PgClient from "@effect/sql-pg/PgClient"
 import * as SqlClient from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -24,7 +23,6 @@ import * as Migrator from "./Migrator.ts"
 import type { MigrationError } from "./Migrator.ts"
 import * as NodeMonitor from "./NodeMonitor.ts"
 import * as QueryRouter from "./QueryRouter.ts"
-import type { Transaction } from "./Transaction.ts"
 
 export type {
   /**
@@ -51,9 +49,7 @@ export type {
  * @category models
  */
 export type Services =
-  | SqlClient.SqlClient
-  | PgClient.PgClient
-  | Transaction
+  | DatabaseClient.ClientServices
   | QueryRouter.QueryRouter
   | NodeMonitor.NodeMonitor
   | Listener.Listener
@@ -145,7 +141,7 @@ export const layerNode = (
   target: ConnectionTarget,
   settings: Settings,
   options: { readonly max: number; readonly lazy?: boolean | undefined }
-): Layer.Layer<SqlClient.SqlClient | PgClient.PgClient | Transaction, DatabaseError> =>
+): Layer.Layer<DatabaseClient.ClientServices, DatabaseError> =>
   DatabaseClient.layer().pipe(
     Layer.provide(
       ConnectionPool.layer({ target, settings: { ...settings.pool, min: 0, max: options.max }, lazy: options.lazy })

@@ -5,8 +5,6 @@
  * @since 0.1.0
  */
 import * as Reactivity from "@effect/experimental/Reactivity"
-import * as PgClient from "@effect/sql-pg/PgClient"
-import * as SqlClient from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -23,7 +21,6 @@ import { makeBackend } from "./QueryRouter/backend.ts"
 import { CurrentSession, Routing, Sessions } from "./QueryRouter/context.ts"
 import type { Level } from "./QueryRouter/context.ts"
 import type { StatementClass } from "./SqlClassifier.ts"
-import { Transaction } from "./Transaction.ts"
 
 export type {
   /**
@@ -104,7 +101,7 @@ export interface Options {
 export const make = (
   options: Options
 ): Effect.Effect<
-  Context.Context<SqlClient.SqlClient | PgClient.PgClient | Transaction | QueryRouter>,
+  Context.Context<Client.ClientServices | QueryRouter>,
   DatabaseError,
   Scope.Scope | NodeMonitor | Listener | Reactivity.Reactivity
 > =>
@@ -112,12 +109,8 @@ export const make = (
     const monitor = yield* NodeMonitor
     const listener = yield* Listener
     const { backend, service } = yield* makeBackend(monitor, listener, options)
-    const { client, transaction } = yield* Client.make(backend, listener, options.client ?? {})
-    return Context.make(PgClient.PgClient, client).pipe(
-      Context.add(SqlClient.SqlClient, client),
-      Context.add(Transaction, transaction),
-      Context.add(QueryRouter, service)
-    )
+    const services = yield* Client.make(backend, listener, options.client ?? {})
+    return Context.add(services, QueryRouter, service)
   })
 
 /**
@@ -126,11 +119,8 @@ export const make = (
  */
 export const layer = (
   options: Options
-): Layer.Layer<
-  SqlClient.SqlClient | PgClient.PgClient | Transaction | QueryRouter,
-  DatabaseError,
-  NodeMonitor | Listener
-> => Layer.scopedContext(make(options)).pipe(Layer.provide(Reactivity.layer))
+): Layer.Layer<Client.ClientServices | QueryRouter, DatabaseError, NodeMonitor | Listener> =>
+  Layer.scopedContext(make(options)).pipe(Layer.provide(Reactivity.layer))
 
 /**
  * @since 0.1.0

@@ -44,6 +44,22 @@ export interface TransactionOptions {
    * @default none
    */
   readonly retry?: Schedule.Schedule<unknown, DatabaseError> | undefined
+  /**
+   * "marker" writes a row to `plinth.commit_marker` with COMMIT, by which a COMMIT whose answer was lost can be resolved
+   * after a crash of the server and after a failover too, within 30 seconds. Without it the server's own record of the
+   * transaction is asked for, which only counts while one of the pool's sessions has survived. The table is made at first
+   * use; rows go after a day.
+   *
+   * @default none
+   */
+  readonly confirm?: "marker" | undefined
+  /**
+   * A transaction that is open for longer is logged once as a warning, with its label, its statements and the spans of
+   * its fiber. Looked at every second.
+   *
+   * @default "5 seconds"
+   */
+  readonly warnAfter?: Duration.DurationInput | undefined
   /** Names the transaction in logs, spans and leak reports. */
   readonly label?: string | undefined
   /** `SET LOCAL role`, in the same network write as BEGIN. */

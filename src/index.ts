@@ -20,6 +20,7 @@ export * as Listener from "./Listener.ts"
 
 // running SQL
 export * as Transaction from "./Transaction.ts"
+export * as AdvisoryLock from "./AdvisoryLock.ts"
 export * as DatabaseClient from "./DatabaseClient.ts"
 export * as NodeMonitor from "./NodeMonitor.ts"
 export * as QueryRouter from "./QueryRouter.ts"

@@ -258,7 +258,8 @@ const connection = (openedAt: number): PooledConnection => ({
   processId: 1,
   openedAt,
   status: "I",
-  run: () => Effect.succeed([])
+  run: () => Effect.succeed([]),
+  lost: Effect.never
 })
 
 const pool: ConnectionPool["Type"] = {
@@ -271,11 +272,12 @@ const pool: ConnectionPool["Type"] = {
     applicationName: "test",
     connectTimeout: Duration.seconds(1)
   },
+  keepsSessions: true,
   name: "a pool",
   run: () => Effect.succeed([]),
   read: () => Effect.succeed([]),
   readIf: () => Effect.succeedNone,
-  lease: () => Effect.succeed({ connection: connection(0), release: Effect.void, outcomeOf: () => Effect.succeedNone }),
+  lease: () => Effect.succeed({ connection: connection(0), release: Effect.void, remind: () => {}, outcomeOf: () => Effect.succeedNone }),
   use: (f) => f(connection(0)),
   reserve: Effect.succeed(connection(0)),
   stats: Effect.dieMessage("not asked for"),

@@ -67,6 +67,14 @@ export interface Slot<C> {
   reported: boolean
   /** Who has it. */
   holder: Holder
+  /** Who wants to be told that it has been held for long. */
+  reminder: Reminder | undefined
+}
+
+/** Called once, when a slot has been held for so many milliseconds. */
+export interface Reminder {
+  readonly after: number
+  readonly remind: (heldForMs: number) => Effect.Effect<void>
 }
 
 /** Whoever waits for a slot. Called once, with a slot or with the reason why there is none. */
@@ -244,6 +252,7 @@ export class PoolCore<C extends Poolable> {
     if (slot.shared) slot.shared = false
     else this.used(this.environment.now() - slot.since)
     slot.holder = undefined
+    slot.reminder = undefined
     if (slot.connection.closed !== undefined) return this.remove(slot, "lost")
     switch (this.driver.condition(slot.connection)) {
       case "clean":
@@ -277,6 +286,11 @@ export class PoolCore<C extends Poolable> {
     for (const slot of this.slots) {
       if (slot.state !== "used") continue
       this.driver.dropOverdue(slot.connection)
+      const { reminder } = slot
+      if (reminder !== undefined && now - slot.since >= reminder.after) {
+        slot.reminder = undefined
+        this.environment.fork(reminder.remind(now - slot.since))
+      }
       if (now - slot.since >= this.limits.leakAfter && !slot.shared && !slot.reported) {
         slot.reported = true
         this.environment.onLongHeld(slot, now - slot.since)
@@ -427,7 +441,8 @@ export class PoolCore<C extends Poolable> {
       since: now,
       shared: false,
       reported: false,
-      holder: undefined
+      holder: undefined,
+      reminder: undefined
     }
     this.counters.opened++
     this.slots.add(slot)

@@ -174,6 +174,9 @@ const leased = (
     : Effect.succeed({
         connection: outcome.connection,
         release: Effect.sync(() => core.release(outcome)),
+        remind: (after, remind) => {
+          outcome.reminder = { after, remind }
+        },
         // A session with a pooler survives a crash of the server behind it, and so is no witness.
         outcomeOf: pooler === "none" ? outcomeOf(core, outcome.since) : () => Effect.succeedNone
       })

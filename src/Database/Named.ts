@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Types from "effect/Types"
 import type { BuildError, Options, Services } from "../Database.ts"
+import { AdvisoryLock } from "../AdvisoryLock.ts"
 import { HealthMonitor } from "../HealthMonitor.ts"
 import { Listener } from "../Listener.ts"
 import { NodeMonitor } from "../NodeMonitor.ts"
@@ -42,6 +43,7 @@ export interface Named<Name extends string> {
   readonly SqlClient: Context.Tag<Of<Name, SqlClient.SqlClient>, SqlClient.SqlClient>
   readonly PgClient: Context.Tag<Of<Name, PgClient.PgClient>, PgClient.PgClient>
   readonly Transaction: Context.Tag<Of<Name, Transaction>, Transaction["Type"]>
+  readonly AdvisoryLock: Context.Tag<Of<Name, AdvisoryLock>, AdvisoryLock["Type"]>
   readonly QueryRouter: Context.Tag<Of<Name, QueryRouter>, QueryRouter["Type"]>
   readonly NodeMonitor: Context.Tag<Of<Name, NodeMonitor>, NodeMonitor["Type"]>
   readonly Listener: Context.Tag<Of<Name, Listener>, Listener["Type"]>
@@ -65,6 +67,7 @@ export const make = <const Name extends string>(
     SqlClient: tag(SqlClient.SqlClient),
     PgClient: tag(PgClient.PgClient),
     Transaction: tag(Transaction),
+    AdvisoryLock: tag(AdvisoryLock),
     QueryRouter: tag(QueryRouter),
     NodeMonitor: tag(NodeMonitor),
     Listener: tag(Listener),
@@ -74,6 +77,7 @@ export const make = <const Name extends string>(
     Context.make(tags.SqlClient, Context.get(stock, SqlClient.SqlClient)).pipe(
       Context.add(tags.PgClient, Context.get(stock, PgClient.PgClient)),
       Context.add(tags.Transaction, Context.get(stock, Transaction)),
+      Context.add(tags.AdvisoryLock, Context.get(stock, AdvisoryLock)),
       Context.add(tags.QueryRouter, Context.get(stock, QueryRouter)),
       Context.add(tags.NodeMonitor, Context.get(stock, NodeMonitor)),
       Context.add(tags.Listener, Context.get(stock, Listener)),
@@ -83,6 +87,7 @@ export const make = <const Name extends string>(
     Context.make(SqlClient.SqlClient, Context.get(own, tags.SqlClient)).pipe(
       Context.add(PgClient.PgClient, Context.get(own, tags.PgClient)),
       Context.add(Transaction, Context.get(own, tags.Transaction)),
+      Context.add(AdvisoryLock, Context.get(own, tags.AdvisoryLock)),
       Context.add(QueryRouter, Context.get(own, tags.QueryRouter)),
       Context.add(NodeMonitor, Context.get(own, tags.NodeMonitor)),
       Context.add(Listener, Context.get(own, tags.Listener)),

@@ -3,12 +3,15 @@
  */
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as PgClient from "@effect/sql-pg/PgClient"
+import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import { AdvisoryLock } from "../AdvisoryLock.ts"
+import { make as makeLocks } from "../AdvisoryLock/make.ts"
 import type { ConnectionTarget } from "../DatabaseConfig.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
 import { toSqlError } from "../DatabaseError.ts"
@@ -18,7 +21,8 @@ import type { Query } from "../internal/pg/Exchange.ts"
 import type { SqlBackend } from "../internal/SqlBackend.ts"
 import type { Listener } from "../Listener.ts"
 import { isNotification } from "../Listener.ts"
-import type { Transaction, TransactionOptions } from "../Transaction.ts"
+import { Transaction } from "../Transaction.ts"
+import type { TransactionOptions } from "../Transaction.ts"
 import * as Runner from "../Transaction/Runner.ts"
 import { defaults } from "../Transaction/begin.ts"
 import { inDoubtIf } from "../Transaction/inDoubt.ts"
@@ -46,10 +50,8 @@ export interface ClientOptions {
   readonly streamBatch?: number | undefined
 }
 
-export interface Client {
-  readonly client: PgClient.PgClient
-  readonly transaction: Transaction["Type"]
-}
+/** What belongs to one client. */
+export type ClientServices = SqlClient.SqlClient | PgClient.PgClient | Transaction | AdvisoryLock
 
 /** Rows per fetch of a stream; `@effect/sql-pg` fetches as many. */
 const defaultStreamBatch = 128
@@ -58,7 +60,7 @@ export const make = (
   backend: SqlBackend,
   listener: Listener["Type"],
   options: ClientOptions
-): Effect.Effect<Client, never, Reactivity.Reactivity> =>
+): Effect.Effect<Context.Context<ClientServices>, never, Reactivity.Reactivity> =>
   Effect.gen(function* () {
     const reactivity = yield* Reactivity.Reactivity
     const owner = {}
@@ -177,7 +179,11 @@ export const make = (
         (results) =>
           batchRows<Statements>(results.map(({ rows }) => (transformRows === undefined ? rows : transformRows(rows))))
       )
-    return { client, transaction: { ...runner.service, batch } }
+    return Context.make(PgClient.PgClient, client).pipe(
+      Context.add(SqlClient.SqlClient, client),
+      Context.add(Transaction, { ...runner.service, batch }),
+      Context.add(AdvisoryLock, makeLocks(backend, runner))
+    )
   })
 
 /** What tools that start other programs, such as pg_dump, ask a client for; a password that has to be fetched is not there. */

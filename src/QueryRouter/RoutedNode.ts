@@ -129,6 +129,10 @@ export class TrackedConnection implements PooledConnection {
     return this.connection.status
   }
 
+  get lost(): PooledConnection["lost"] {
+    return this.connection.lost
+  }
+
   readonly run: PooledConnection["run"] = (steps, options) =>
     Effect.ensuring(
       this.node.track(this.session, this.connection.run(steps, options)),

@@ -2,7 +2,6 @@
  * Runs statements and leases connections on the nodes that may serve them.
  */
 import type * as Reactivity from "@effect/experimental/Reactivity"
-import * as SqlClient from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
@@ -126,9 +125,10 @@ export const makeBackend = (
     })
 
     // The catalogue, through a client on whichever node is the primary.
-    const { client: catalogClient } = yield* Client.make(
+    const catalogClient = yield* Client.make(
       {
         target: configured.pool.target,
+        keepsSessions: configured.pool.keepsSessions,
         name: configured.name,
         mayWrite: () => false,
         run: (query) => Effect.flatMap(primary(), ({ pool }) => pool.run([query])),
@@ -139,7 +139,7 @@ export const makeBackend = (
       listener,
       {}
     )
-    const loadCatalog = Effect.provideService(SqlClassifier.loadCatalog, SqlClient.SqlClient, catalogClient)
+    const loadCatalog = Effect.provide(SqlClassifier.loadCatalog, catalogClient)
     const classifier = SqlClassifier.make(
       alone ? SqlClassifier.builtin : yield* Effect.mapError(loadCatalog, DatabaseErrors.from)
     )
@@ -293,6 +293,7 @@ export const makeBackend = (
       return {
         connection: new TrackedConnection(lease.connection, node, session, onDone),
         release: lease.release,
+        remind: lease.remind,
         outcomeOf: (xid) =>
           Effect.flatMap(lease.outcomeOf(xid), (outcome) =>
             Option.isSome(outcome) ? Effect.succeed(outcome) : outcomeByMonitor(node, since, xid)
@@ -413,6 +414,7 @@ export const makeBackend = (
     return {
       backend: {
         target: configured.pool.target,
+        keepsSessions: configured.pool.keepsSessions,
         name: configured.name,
         mayWrite: mayWrite(classify),
         run,

@@ -13,6 +13,9 @@ import type { Result } from "../internal/pg/Result.ts"
 /** The id of the transaction, once there is something to commit. */
 export const askForXid: Query = { text: "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text AS xid", params: [] }
 
+/** Texts that are kept of a transaction that runs many statements. */
+const keptTexts = 10
+
 /** The connection and what all levels of one transaction share. */
 export class Session {
   /** Set from the moment the outermost level starts to end. */
@@ -25,6 +28,8 @@ export class Session {
   xid: string | undefined
   /** A statement ran that may have written. */
   wrote = false
+  /** The texts of its last statements, for whoever asks what it is doing. */
+  readonly texts: Array<string> = []
   private names = 0
   private readonly begin: ReadonlyArray<Query>
   private readonly mayWrite: (sql: string) => boolean
@@ -56,6 +61,7 @@ export class Session {
       // Rows that are still to come are of a portal that was opened, and asked about, before.
       const mayWrite = operation === "query" && steps.some((step) => "text" in step && this.mayWrite(step.text))
       this.wrote ||= mayWrite
+      this.note(steps)
       // A simple query brings a Sync of its own, so BEGIN must have succeeded before it is sent.
       if (steps.some((step) => "protocol" in step && step.protocol === "simple")) {
         const alone = connection.run(steps, { operation, inTransaction: true })
@@ -78,6 +84,11 @@ export class Session {
         return results.slice(before.length, before.length + steps.length)
       })
     })
+  }
+
+  private note(steps: ReadonlyArray<Step>): void {
+    for (const step of steps) if ("text" in step) this.texts.push(step.text)
+    if (this.texts.length > 2 * keptTexts) this.texts.splice(0, this.texts.length - keptTexts)
   }
 
   closed(operation: string): DatabaseError {

@@ -5,11 +5,14 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { Lease, PooledConnection, Restore } from "../ConnectionPool.ts"
+import { currentHolder } from "../ConnectionPool/holder.ts"
+import type { XactOutcome } from "../ConnectionPool/xactStatus.ts"
 import * as DatabaseErrors from "../DatabaseError.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
 import { isTraced } from "../internal/isTraced.ts"
@@ -17,6 +20,8 @@ import type { SqlBackend } from "../internal/SqlBackend.ts"
 import type { Transaction, TransactionInfo, TransactionOptions } from "../Transaction.ts"
 import { make as makeBatch } from "./Batch.ts"
 import type { Batch } from "./Batch.ts"
+import { make as makeMarkers, markerStep } from "./CommitMarker.ts"
+import { defaultWarnAfter, warnOfAge } from "./warnOfAge.ts"
 import { beginSteps, commitStep, defaults } from "./begin.ts"
 import { Level, Session } from "./Level.ts"
 import type { Hook } from "./Level.ts"
@@ -56,6 +61,7 @@ const commitTimeout = 30_000
 /** A ROLLBACK without an answer for this long, in milliseconds, takes its connection with it. */
 const rollbackTimeout = 5_000
 
+const justCommit = [commitStep]
 const committing = { operation: "commit", inTransaction: true, replyWithin: commitTimeout }
 const rollingBack = { operation: "rollback", replyWithin: rollbackTimeout }
 
@@ -66,6 +72,7 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
   // One key per client: inside a transaction of this one, a query of another client is not this one's query.
   const key = Context.GenericTag<Current>(`plinth/Transaction/Current/${++lastClient}`)
   const currents = new WeakMap<Connection, Current>()
+  const markers = makeMarkers(backend)
 
   const current = (context: Context.Context<never>): Current | undefined => {
     const mine = Context.getOption(context, key)
@@ -100,11 +107,15 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     cause?: unknown
   ): DatabaseError => new DatabaseErrors.DatabaseError({ reason, operation, description, node: backend.name, cause })
 
-  const commit = ({ connection, outcomeOf }: Lease, session: Session): Effect.Effect<void, DatabaseError> =>
-    connection.run([commitStep], committing).pipe(
-      Effect.flatMap(([result]) =>
+  const commit = (
+    { connection, outcomeOf, release }: Lease,
+    session: Session,
+    marker?: string
+  ): Effect.Effect<void, DatabaseError> =>
+    connection.run(marker === undefined ? justCommit : [markerStep(marker), commitStep], committing).pipe(
+      Effect.flatMap((results) =>
         // The COMMIT of a failed transaction is answered by a rollback that looks like a success.
-        result?.command === "COMMIT"
+        results.at(-1)?.command === "COMMIT"
           ? Effect.void
           : Effect.fail(
               failure("TransactionAborted", "commit", "a statement had failed and its error was not passed on")
@@ -114,19 +125,23 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
       Effect.catchIf(
         // One that was not sent, or certainly not begun, is the connection's failure and not the COMMIT's.
         (error) => error.isConnectionFailure && error.operation === committing.operation && session.wrote,
-        (error) => resolve(session.xid, outcomeOf, error)
+        (error) =>
+          marker === undefined
+            ? resolve(session.xid, outcomeOf, error)
+            : // Whoever asks may need the place of the connection that is gone.
+              Effect.zipRight(release, resolve(marker, markers.outcomeOf, error))
       )
     )
 
   /** COMMIT was sent and its answer is lost. */
   const resolve = (
-    xid: string | undefined,
-    outcomeOf: Lease["outcomeOf"],
+    id: string | undefined,
+    outcomeOf: (id: string) => Effect.Effect<Option.Option<XactOutcome>>,
     cause: DatabaseError
   ): Effect.Effect<void, DatabaseError> =>
-    Effect.flatMap(xid === undefined ? Effect.succeedNone : outcomeOf(xid), (outcome) => {
+    Effect.flatMap(id === undefined ? Effect.succeedNone : outcomeOf(id), (outcome) => {
       if (Option.isNone(outcome)) {
-        const which = xid === undefined ? "" : `, and nobody can say what became of transaction ${xid}`
+        const which = id === undefined ? "" : `, and nobody can say what became of transaction ${id}`
         return Effect.fail(
           failure("CommitInDoubt", "commit", `the connection was lost before the answer to COMMIT${which}`, cause)
         )
@@ -163,6 +178,7 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     }
     const begin = beginSteps(options)
     const body = inTime(effect, options, onError)
+    const warnAfter = options.warnAfter === undefined ? defaultWarnAfter : Duration.toMillis(options.warnAfter)
     let hooks: ReadonlyArray<Effect.Effect<void>> = []
     const end = (lease: Lease, level: Level, exit: Exit.Exit<A, E | E2>): Effect.Effect<A, E | E2> => {
       const { session } = level
@@ -174,7 +190,8 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
       ended(Exit.isSuccess(exit) ? "afterCommit" : "afterRollback")
       if (Exit.isFailure(exit)) return Effect.zipRight(rollback(session.connection), exit)
       if (!session.begun) return exit
-      return Effect.matchEffect(commit(lease, session), {
+      const marker = options.confirm === "marker" && session.wrote ? crypto.randomUUID() : undefined
+      return Effect.matchEffect(commit(lease, session, marker), {
         onSuccess: () => exit,
         onFailure: (error) => {
           ended(error.reason === "CommitInDoubt" ? "onInDoubt" : "afterRollback")
@@ -182,12 +199,16 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
         }
       })
     }
-    const transaction = Effect.uninterruptibleMask((restore) =>
+    const leased = Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Effect.mapError(backend.lease({ access: info.access }, restore), onError), (lease) => {
-        const level = new Level(
-          new Session(lease.connection, begin, info.access === "read only" ? () => false : backend.mayWrite),
-          0
+        const holder = currentHolder()
+        const session = new Session(
+          lease.connection,
+          begin,
+          info.access === "read only" ? () => false : backend.mayWrite
         )
+        lease.remind(warnAfter, (ms) => warnOfAge(info, session.texts, holder, ms))
+        const level = new Level(session, 0)
         return Effect.flatMap(Effect.exit(restore(within(body, level, info))), (exit) =>
           Effect.onExit(end(lease, level, exit), () =>
             // The hooks run when the connection is back in its pool.
@@ -199,6 +220,8 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
         )
       })
     )
+    const transaction =
+      options.confirm === "marker" ? Effect.zipRight(Effect.mapError(markers.ready, onError), leased) : leased
     return withSpan(transaction, () => ({
       "db.system.name": "postgresql",
       "plinth.transaction.attempt": number,
@@ -403,7 +426,9 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
 const unapplied = (options: TransactionOptions, enclosing: TransactionInfo): ReadonlyArray<string> => [
   ...(options.isolation === undefined || options.isolation === enclosing.isolation ? [] : ["isolation"]),
   ...(options.access === undefined || options.access === enclosing.access ? [] : ["access"]),
-  ...(["deferrable", "lockTimeout", "role", "settings"] as const).filter((name) => options[name] !== undefined)
+  ...(["confirm", "deferrable", "lockTimeout", "role", "settings"] as const).filter(
+    (name) => options[name] !== undefined
+  )
 ]
 
 /** Only where a tracer is installed: the one that Effect brings along keeps nothing, and costs as much as the pool. */

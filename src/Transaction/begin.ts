@@ -18,8 +18,13 @@ export const beginSteps = (options: TransactionOptions): ReadonlyArray<Query> =>
   options === defaults ? plainBegin : stepsOf(options)
 
 /** Whether a transaction with these options is one that any statements are that share a Sync. */
-export const isPlainBegin = ({ retry: _, label: __, propagation: ___, ...options }: TransactionOptions): boolean =>
-  Object.values(options).every((value) => value === undefined)
+export const isPlainBegin = ({
+  label: _,
+  propagation: __,
+  retry: ___,
+  warnAfter: ____,
+  ...options
+}: TransactionOptions): boolean => Object.values(options).every((value) => value === undefined)
 
 const stepsOf = (options: TransactionOptions): ReadonlyArray<Query> => {
   const begin = [

@@ -19,6 +19,8 @@ export interface SqlBackend {
   readonly target: ConnectionTarget
   /** `host:port/database` of it. */
   readonly name: string
+  /** Whether a session stays the same one for as long as its connection; behind a transaction pooler it does not. */
+  readonly keepsSessions: boolean
   /** Whether a text may write something that a COMMIT, its own or a later one, makes last. */
   readonly mayWrite: (sql: string) => boolean
   /** Runs one statement outside of any transaction. Several results where the text holds several statements. */

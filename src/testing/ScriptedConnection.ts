@@ -9,6 +9,7 @@ import { DatabaseError } from "../DatabaseError.ts"
 export class ScriptedConnection implements PooledConnection {
   readonly processId = 0
   readonly openedAt = 0
+  readonly lost = Effect.never
   status: "I" | "T" | "E" = "I"
   private readonly answer: (query: Query) => Effect.Effect<ReadonlyArray<object>, DatabaseError>
 

@@ -5,8 +5,6 @@
  * @since 0.1.0
  */
 import * as Reactivity from "@effect/experimental/Reactivity"
-import * as PgClient from "@effect/sql-pg/PgClient"
-import * as SqlClient from "@effect/sql/SqlClient"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -14,14 +12,13 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import type { Query } from "../ConnectionPool.ts"
 import { make as makeClient } from "../DatabaseClient/make.ts"
-import type { ClientOptions } from "../DatabaseClient/make.ts"
+import type { ClientOptions, ClientServices } from "../DatabaseClient/make.ts"
 import type { ConnectionTarget } from "../DatabaseConfig.ts"
 import { DatabaseError } from "../DatabaseError.ts"
 import { mayWrite } from "../internal/SqlBackend.ts"
 import { builtin, classify } from "../SqlClassifier.ts"
 import { normalize } from "../SqlText.ts"
 import { askForXid } from "../Transaction/Level.ts"
-import { Transaction } from "../Transaction.ts"
 import { ScriptedConnection } from "./ScriptedConnection.ts"
 
 /**
@@ -75,7 +72,7 @@ export class ScriptedSql extends Context.Tag("plinth/ScriptedSql")<
 export const layer = (
   script: ReadonlyArray<Expectation>,
   options: ClientOptions = {}
-): Layer.Layer<SqlClient.SqlClient | PgClient.PgClient | Transaction | ScriptedSql> =>
+): Layer.Layer<ClientServices | ScriptedSql> =>
   Layer.effectContext(
     Effect.gen(function* () {
       const ran: Array<Ran> = []
@@ -94,10 +91,11 @@ export const layer = (
         })
 
       const connect = Effect.sync(() => new ScriptedConnection(answer))
-      const { client, transaction } = yield* makeClient(
+      const services = yield* makeClient(
         {
           target,
           name: "script",
+          keepsSessions: true,
           mayWrite: mayWrite((sql) => classify(sql, builtin)),
           run: (query) => Effect.flatMap(connect, (connection) => connection.run([query])),
           batch: (queries) => Effect.flatMap(connect, (connection) => connection.run(queries)),
@@ -105,6 +103,7 @@ export const layer = (
             Effect.map(connect, (connection) => ({
               connection,
               release: Effect.void,
+              remind: () => {},
               outcomeOf: () => Effect.succeedNone
             })),
           capacity: Effect.succeed(Number.POSITIVE_INFINITY)
@@ -112,11 +111,10 @@ export const layer = (
         { listen: () => Stream.never },
         options
       )
-      return Context.make(PgClient.PgClient, client).pipe(
-        Context.add(SqlClient.SqlClient, client),
-        Context.add(Transaction, transaction),
-        Context.add(ScriptedSql, { ran: Effect.sync(() => [...ran]), unmet: Effect.sync(() => [...unmet]) })
-      )
+      return Context.add(services, ScriptedSql, {
+        ran: Effect.sync(() => [...ran]),
+        unmet: Effect.sync(() => [...unmet])
+      })
     })
   ).pipe(Layer.provide(Reactivity.layer))
 

@@ -45,6 +45,13 @@ export class WireConnection {
   /** Why the connection is unusable, once it is. */
   closed: DatabaseError | undefined
   onClosed: (() => void) | undefined
+  /** Fails when the connection is lost. */
+  readonly lost: Effect.Effect<never, DatabaseError> = Effect.async((resume) => {
+    const lose = (error: DatabaseError) => resume(Effect.fail(error))
+    if (this.closed !== undefined) return lose(this.closed)
+    this.mourners.add(lose)
+    return Effect.sync(() => this.mourners.delete(lose))
+  })
   onNotification: ((notification: Pg.Notification) => void) | undefined
   /** Exchanges that may be under way at a time. More than one only where none of them is ever cancelled. */
   depth = 1
@@ -56,6 +63,8 @@ export class WireConnection {
   private readonly queue: Array<Exchange> = []
   /** What the server works on, in the order in which it will answer. */
   private readonly sent: Array<Exchange> = []
+  /** Whoever waits for its end. */
+  private readonly mourners = new Set<(error: DatabaseError) => void>()
   private sentAt = 0
   private flushing = false
   private cancelling = false
@@ -276,6 +285,7 @@ export class WireConnection {
     }
     this.next()
     this.onClosed?.()
+    for (const lose of this.mourners) lose(this.closed)
   }
 
   private cancel(exchange: Exchange): Effect.Effect<void> {
