@@ -9,6 +9,7 @@ import { toSqlError } from "../DatabaseError.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
 import type { Query } from "../internal/pg/Exchange.ts"
 import type { Result } from "../internal/pg/Result.ts"
+import type { Level } from "../Transaction/Level.ts"
 
 export interface Executor {
   readonly run: (query: Query) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>
@@ -31,16 +32,10 @@ const rowsOf = (results: ReadonlyArray<Result>): ReadonlyArray<Result["rows"][nu
 }
 
 export class SqlConnection implements Connection {
-  /** The client that it belongs to. */
-  readonly owner: object
-  /** The connection that its fiber had before, of another client or of an outer level. */
-  readonly enclosing: Connection | undefined
   private readonly executor: Executor
 
-  constructor(executor: Executor, owner: object, enclosing?: Connection) {
+  constructor(executor: Executor) {
     this.executor = executor
-    this.owner = owner
-    this.enclosing = enclosing
   }
 
   private rows(query: Query, transformRows?: TransformRows) {
@@ -83,10 +78,26 @@ export class SqlConnection implements Connection {
   }
 }
 
-/** The connection of `owner` among one and those that enclose it. */
-export const ownedBy = (owner: object, connection: Connection): SqlConnection | undefined => {
+/** A level of a transaction of one client. */
+export class LevelSqlConnection extends SqlConnection {
+  /** The client that it belongs to. */
+  readonly owner: object
+  readonly level: Level
+  /** The connection that its fiber had before, of another client or of an outer level. */
+  readonly enclosing: Connection | undefined
+
+  constructor(executor: Executor, owner: object, level: Level, enclosing: Connection | undefined) {
+    super(executor)
+    this.owner = owner
+    this.level = level
+    this.enclosing = enclosing
+  }
+}
+
+/** The level of `owner` among a connection and those that enclose it. */
+export const ownedBy = (owner: object, connection: Connection): LevelSqlConnection | undefined => {
   let candidate: Connection | undefined = connection
-  while (candidate instanceof SqlConnection) {
+  while (candidate instanceof LevelSqlConnection) {
     if (candidate.owner === owner) return candidate
     candidate = candidate.enclosing
   }

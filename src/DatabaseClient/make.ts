@@ -31,7 +31,7 @@ import { assembleClient } from "../internal/pg/assembleClient.ts"
 import { batchRows } from "../internal/pg/batchRows.ts"
 import type { BatchRows } from "../internal/pg/batchRows.ts"
 import { jsonFragment } from "./json.ts"
-import { ownedBy, SqlConnection } from "./SqlConnection.ts"
+import { LevelSqlConnection, ownedBy, SqlConnection } from "./SqlConnection.ts"
 import type { Executor } from "./SqlConnection.ts"
 import * as PlannedStatement from "./Statement.ts"
 import { streamAlone, streamPortal } from "./streamPortal.ts"
@@ -87,23 +87,19 @@ export const make = (
       stream: (query) =>
         Stream.mapError(streamAlone(query, Effect.succeed(connection), fetch), settled(query, "commit"))
     })
-    const autocommit = new SqlConnection(
-      {
-        run: (query) => Effect.mapError(backend.run(query), settled(query, "query")),
-        stream: (query) =>
-          Stream.mapError(streamAlone(query, reserve(backend, { sql: query.text }), fetch), settled(query, "commit"))
-      },
-      owner
-    )
+    const autocommit = new SqlConnection({
+      run: (query) => Effect.mapError(backend.run(query), settled(query, "query")),
+      stream: (query) =>
+        Stream.mapError(streamAlone(query, reserve(backend, { sql: query.text }), fetch), settled(query, "commit"))
+    })
 
     const runner = Runner.make({
       backend,
-      connect: (level, enclosing) => new SqlConnection(inLevel(level), owner, enclosing),
+      connect: (level, enclosing) => new LevelSqlConnection(inLevel(level), owner, level, enclosing),
       own: (connection) => ownedBy(owner, connection)
     })
 
-    const connectionOf = (context: Context.Context<never>): Connection =>
-      runner.current(context)?.connection ?? autocommit
+    const connectionOf = (context: Context.Context<never>): Connection => runner.current(context) ?? autocommit
     const acquirer: Connection.Acquirer = Effect.map(Effect.context<never>(), connectionOf)
     const compiler = PgClient.makeCompiler(options.transformQueryNames, options.transformJson)
     const transformRows =
@@ -120,7 +116,7 @@ export const make = (
       config: configOf(backend.target),
       reserve: Effect.mapBoth(reserve(backend, { access: "read write" }), {
         onFailure: toSqlError,
-        onSuccess: (connection): Connection => new SqlConnection(onConnection(connection), owner)
+        onSuccess: (connection): Connection => new SqlConnection(onConnection(connection))
       }),
       withTransaction: <R, E, A>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | SqlError, R> =>
         runner.runWith(self, defaults, toSqlError),

@@ -9,6 +9,7 @@ import { DatabaseError } from "../DatabaseError.ts"
 import type { Query, Step } from "../internal/pg/Exchange.ts"
 import { isPlanned } from "../internal/pg/StatementCache.ts"
 import type { Result } from "../internal/pg/Result.ts"
+import type { TransactionInfo } from "../Transaction.ts"
 
 /** The id of the transaction, once there is something to commit. */
 export const askForXid: Query = { text: "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text AS xid", params: [] }
@@ -55,34 +56,40 @@ export class Session {
     operation = "query",
     batchFrom?: number
   ): Effect.Effect<ReadonlyArray<Result>, DatabaseError> {
-    return Effect.suspend(() => {
-      if (this.ended) return Effect.fail(this.closed(operation))
-      const { connection } = this
-      // Rows that are still to come are of a portal that was opened, and asked about, before.
-      const mayWrite = operation === "query" && steps.some((step) => "text" in step && this.mayWrite(step.text))
-      this.wrote ||= mayWrite
-      this.note(steps)
-      // A simple query brings a Sync of its own, so BEGIN must have succeeded before it is sent.
-      if (steps.some((step) => "protocol" in step && step.protocol === "simple")) {
-        const alone = connection.run(steps, { operation, inTransaction: true })
-        if (this.begun) return alone
-        this.begun = true
-        return Effect.zipRight(connection.run(this.begin, { operation: "begin" }), alone)
-      }
-      const before = this.begun ? [] : this.begin
-      // Not behind SET, LOCK or COPY: the question would take the transaction's snapshot, or be read as data.
-      const asks = mayWrite && this.xid === undefined && steps.every((step) => "text" in step && isPlanned(step.text))
-      const options = {
-        operation,
-        inTransaction: this.begun,
-        batchFrom: batchFrom === undefined ? undefined : before.length + batchFrom
-      }
+    return Effect.suspend(() => this.runNow(steps, operation, batchFrom))
+  }
+
+  runNow(
+    steps: ReadonlyArray<Step>,
+    operation: string,
+    batchFrom: number | undefined
+  ): Effect.Effect<ReadonlyArray<Result>, DatabaseError> {
+    if (this.ended) return Effect.fail(this.closed(operation))
+    const { connection } = this
+    // Rows that are still to come are of a portal that was opened, and asked about, before.
+    const mayWrite = operation === "query" && steps.some((step) => "text" in step && this.mayWrite(step.text))
+    this.wrote ||= mayWrite
+    this.note(steps)
+    // A simple query brings a Sync of its own, so BEGIN must have succeeded before it is sent.
+    if (steps.some((step) => "protocol" in step && step.protocol === "simple")) {
+      const alone = connection.run(steps, { operation, inTransaction: true })
+      if (this.begun) return alone
       this.begun = true
-      if (before.length === 0 && !asks) return connection.run(steps, options)
-      return Effect.map(connection.run([...before, ...steps, ...(asks ? [askForXid] : [])], options), (results) => {
-        if (asks) this.xid = results.at(-1)?.rows[0]?.xid ?? undefined
-        return results.slice(before.length, before.length + steps.length)
-      })
+      return Effect.zipRight(connection.run(this.begin, { operation: "begin" }), alone)
+    }
+    const before = this.begun ? [] : this.begin
+    // Not behind SET, LOCK or COPY: the question would take the transaction's snapshot, or be read as data.
+    const asks = mayWrite && this.xid === undefined && steps.every((step) => "text" in step && isPlanned(step.text))
+    const options = {
+      operation,
+      inTransaction: this.begun,
+      batchFrom: batchFrom === undefined ? undefined : before.length + batchFrom
+    }
+    this.begun = true
+    if (before.length === 0 && !asks) return connection.run(steps, options)
+    return Effect.map(connection.run([...before, ...steps, ...(asks ? [askForXid] : [])], options), (results) => {
+      if (asks) this.xid = results.at(-1)?.rows[0]?.xid ?? undefined
+      return results.slice(before.length, before.length + steps.length)
     })
   }
 
@@ -105,16 +112,16 @@ export type Hook = "afterCommit" | "afterRollback" | "onInDoubt"
 
 /** One level of a transaction: where statements run, and one nested level at a time. */
 export class Level {
-  readonly depth: number
+  readonly info: TransactionInfo
   readonly hooks: Record<Hook, Array<Effect.Effect<void>>> = { afterCommit: [], afterRollback: [], onInDoubt: [] }
   readonly session: Session
   /** Set from the moment the level starts to end. */
   ended = false
   private child: Deferred.Deferred<void> | undefined
 
-  constructor(session: Session, depth: number) {
+  constructor(session: Session, info: TransactionInfo) {
     this.session = session
-    this.depth = depth
+    this.info = info
   }
 
   /**
@@ -130,7 +137,7 @@ export class Level {
       // What it would write could be undone with a sibling, or kept although this level was undone.
       if (this.ended) return Effect.fail(this.session.closed(operation ?? "query"))
       return this.child === undefined
-        ? this.session.run(steps, operation, batchFrom)
+        ? this.session.runNow(steps, operation ?? "query", batchFrom)
         : Effect.zipRight(Deferred.await(this.child), this.run(steps, operation, batchFrom))
     })
   }

@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type { Lease, PooledConnection, Restore } from "../ConnectionPool.ts"
@@ -26,12 +27,9 @@ import { beginSteps, commitStep, defaults } from "./begin.ts"
 import { Level, Session } from "./Level.ts"
 import type { Hook } from "./Level.ts"
 
-/** The innermost transaction of a fiber. */
-export interface Current {
+/** A level of a transaction as `@effect/sql` sees it. */
+export interface LevelConnection extends Connection {
   readonly level: Level
-  readonly info: TransactionInfo
-  /** The level as `@effect/sql` sees it. */
-  readonly connection: Connection
 }
 
 export interface Runner {
@@ -43,16 +41,16 @@ export interface Runner {
     onError: (error: DatabaseError) => E2
   ) => Effect.Effect<A, E | E2, R>
   readonly batch: Batch
-  /** The transaction that a fiber with this context is in. */
-  readonly current: (context: Context.Context<never>) => Current | undefined
+  /** The innermost transaction that a fiber with this context is in. */
+  readonly current: (context: Context.Context<never>) => LevelConnection | undefined
 }
 
 export interface RunnerOptions {
   readonly backend: SqlBackend
   /** Makes the connection of a level; `enclosing` is the one that the fiber had before, of whichever client. */
-  readonly connect: (level: Level, enclosing: Connection | undefined) => Connection
-  /** The connection of this client among one and those that enclose it. */
-  readonly own: (connection: Connection) => Connection | undefined
+  readonly connect: (level: Level, enclosing: Connection | undefined) => LevelConnection
+  /** The level of this client among a connection and those that enclose it. */
+  readonly own: (connection: Connection) => LevelConnection | undefined
 }
 
 /** A COMMIT without an answer for this long, in milliseconds, is in doubt. */
@@ -62,41 +60,48 @@ const commitTimeout = 30_000
 const rollbackTimeout = 5_000
 
 const justCommit = [commitStep]
-const committing = { operation: "commit", inTransaction: true, replyWithin: commitTimeout }
-const rollingBack = { operation: "rollback", replyWithin: rollbackTimeout }
+const committing = { operation: "commit", inTransaction: true, replyWithin: commitTimeout, toTheEnd: true }
+const rollingBack = { operation: "rollback", replyWithin: rollbackTimeout, toTheEnd: true }
 
 let lastClient = 0
 let lastTransaction = 0
 
 export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
   // One key per client: inside a transaction of this one, a query of another client is not this one's query.
-  const key = Context.GenericTag<Current>(`plinth/Transaction/Current/${++lastClient}`)
-  const currents = new WeakMap<Connection, Current>()
+  const key = Context.GenericTag<LevelConnection>(`plinth/Transaction/Current/${++lastClient}`)
   const markers = makeMarkers(backend)
 
-  const current = (context: Context.Context<never>): Current | undefined => {
+  const current = (context: Context.Context<never>): LevelConnection | undefined => {
     const mine = Context.getOption(context, key)
     if (Option.isSome(mine)) return mine.value
     // SqlResolver forwards only the key that all clients share.
     const shared = Context.getOption(context, SqlClient.TransactionConnection)
-    const connection = Option.isSome(shared) ? own(shared.value[0]) : undefined
-    return connection === undefined ? undefined : currents.get(connection)
+    return Option.isSome(shared) ? own(shared.value[0]) : undefined
   }
 
-  /** Runs `effect` with every statement of this client on `level`. */
-  const within = <A, E, R>(
+  /**
+   * How `effect` ends with every statement of this client on `level`, from inside an uninterruptible region of which
+   * `restore` is the way out. There the context can be put back without the frames of `Effect.provide`, which are a fifth
+   * of what a small transaction costs.
+   */
+  const exitWithin = <A, E, R>(
     effect: Effect.Effect<A, E, R>,
     level: Level,
-    info: TransactionInfo
-  ): Effect.Effect<A, E, R> =>
-    Effect.mapInputContext(effect, (context: Context.Context<R>) => {
-      const shared = Context.getOption(context, SqlClient.TransactionConnection)
+    restore: Restore
+  ): Effect.Effect<Exit.Exit<A, E>, never, R> =>
+    Effect.withFiberRuntime((fiber) => {
+      const before = fiber.currentContext
+      const shared = Context.getOption(before, SqlClient.TransactionConnection)
       const connection = connect(level, Option.isSome(shared) ? shared.value[0] : undefined)
-      const value: Current = { level, info, connection }
-      currents.set(connection, value)
-      return context.pipe(
-        Context.add(key, value),
-        Context.add(SqlClient.TransactionConnection, [connection, info.depth])
+      // One copy, where `Context.add` makes one for each.
+      const services = new Map(before.unsafeMap)
+      services.set(key.key, connection)
+      services.set(SqlClient.TransactionConnection.key, [connection, level.info.depth])
+      const inside = Context.unsafeMake(services)
+      return Effect.flatMap(FiberRef.set(FiberRef.currentContext, inside), () =>
+        Effect.flatMap(Effect.exit(restore(effect)), (exit) =>
+          Effect.as(FiberRef.set(FiberRef.currentContext, before), exit)
+        )
       )
     })
 
@@ -208,13 +213,12 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
           info.access === "read only" ? () => false : backend.mayWrite
         )
         lease.remind(warnAfter, (ms) => warnOfAge(info, session.texts, holder, ms))
-        const level = new Level(session, 0)
-        return Effect.flatMap(Effect.exit(restore(within(body, level, info))), (exit) =>
-          Effect.onExit(end(lease, level, exit), () =>
+        const level = new Level(session, info)
+        return Effect.flatMap(exitWithin(body, level, restore), (exit) =>
+          Effect.flatMap(Effect.exit(end(lease, level, exit)), (ended) =>
             // The hooks run when the connection is back in its pool.
-            Effect.zipRight(
-              lease.release,
-              Effect.suspend(() => Effect.all(hooks, { discard: true }))
+            Effect.flatMap(lease.release, () =>
+              hooks.length === 0 ? ended : Effect.zipRight(Effect.all(hooks, { discard: true }), ended)
             )
           )
         )
@@ -268,25 +272,21 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
 
   const nested = <A, E, R, E2>(
     effect: Effect.Effect<A, E, R>,
-    parent: Current,
+    parent: Level,
     onError: (error: DatabaseError) => E2
   ): Effect.Effect<A, E | E2, R> =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.zipRight(
-        parent.level.enter(restore),
-        Effect.ensuring(savepoint(effect, parent, onError, restore), parent.level.leave)
-      )
+      Effect.zipRight(parent.enter(restore), Effect.ensuring(savepoint(effect, parent, onError, restore), parent.leave))
     )
 
   const savepoint = <A, E, R, E2>(
     effect: Effect.Effect<A, E, R>,
-    parent: Current,
+    parent: Level,
     onError: (error: DatabaseError) => E2,
     restore: Restore
   ): Effect.Effect<A, E | E2, R> => {
-    const { session } = parent.level
-    const level = new Level(session, parent.level.depth + 1)
-    const info: TransactionInfo = { ...parent.info, depth: level.depth }
+    const { session } = parent
+    const level = new Level(session, { ...parent.info, depth: parent.info.depth + 1 })
     const name = session.name("savepoint")
     const undo = session.run(
       [
@@ -297,12 +297,12 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     )
     const undone = Effect.zipRight(
       Effect.catchAll(undo, (error) => Effect.logDebug("ROLLBACK TO SAVEPOINT failed", error)),
-      Effect.sync(() => parent.level.rolledBack(level))
+      Effect.sync(() => parent.rolledBack(level))
     )
     const open = session.run([{ text: `SAVEPOINT ${name}`, params: [], prepare: false }], "savepoint")
     const release = session.run([{ text: `RELEASE SAVEPOINT ${name}`, params: [], prepare: false }], "release")
     return Effect.flatMap(Effect.mapError(open, onError), () =>
-      Effect.flatMap(Effect.exit(restore(within(effect, level, info))), (exit) => {
+      Effect.flatMap(exitWithin(effect, level, restore), (exit) => {
         level.ended = true
         return Exit.isFailure(exit)
           ? Effect.zipRight(undone, exit)
@@ -311,7 +311,7 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
               onFailure: (error) => Effect.zipRight(undone, Effect.fail(onError(error))),
               onSuccess: () =>
                 Effect.zipRight(
-                  Effect.sync(() => parent.level.committed(level)),
+                  Effect.sync(() => parent.committed(level)),
                   exit
                 )
             })
@@ -336,9 +336,9 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     onError: (error: DatabaseError) => E2
   ): Effect.Effect<A, E | E2, R> =>
     Effect.contextWithEffect((context: Context.Context<never>) => {
-      const parent = current(context)
+      const parent = current(context)?.level
       const refuse = (description: string) => Effect.fail(onError(failure("TransactionAborted", "begin", description)))
-      const inside = (enclosing: Current, run: () => Effect.Effect<A, E | E2, R>): Effect.Effect<A, E | E2, R> => {
+      const inside = (enclosing: Level, run: () => Effect.Effect<A, E | E2, R>): Effect.Effect<A, E | E2, R> => {
         const refusal = refusalInside(options, enclosing.info)
         return refusal === undefined ? run() : Effect.fail(onError(refusal))
       }
@@ -397,10 +397,10 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     backend,
     rollback,
     levelOf: (context, options) => {
-      const parent = current(context)
+      const parent = current(context)?.level
       if (parent === undefined) return Effect.succeed(undefined)
       const refusal = refusalInside(options, parent.info)
-      return refusal === undefined ? Effect.succeed(parent.level) : Effect.fail(refusal)
+      return refusal === undefined ? Effect.succeed(parent) : Effect.fail(refusal)
     },
     repeatedly: (attempt, options) => {
       const timed = inTime(attempt, options, asIs)
@@ -414,7 +414,7 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
     batch,
     service: {
       run: (effect, options = defaults) => runWith(effect, options, (error) => error),
-      current: Effect.map(Effect.context<never>(), (context) => Option.fromNullable(current(context)?.info)),
+      current: Effect.map(Effect.context<never>(), (context) => Option.fromNullable(current(context)?.level.info)),
       afterCommit: hook("afterCommit"),
       afterRollback: hook("afterRollback"),
       onInDoubt: hook("onInDoubt")

@@ -158,7 +158,7 @@ export class WireConnection {
       const exchange = this.unsafeRun(steps, options, (error, results) =>
         resume(error === undefined ? Effect.succeed(results) : Effect.fail(error))
       )
-      return this.abandon(exchange)
+      return options.toTheEnd === true ? undefined : this.abandon(exchange)
     })
   }
 
