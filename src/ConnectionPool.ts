@@ -392,7 +392,7 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
           }))
       ),
       reset: Effect.sync(() => {
-        core.reset()
+        core.replaceAll()
         lanes.reset()
       }),
       resize: (next) =>
@@ -442,6 +442,10 @@ const wireDriver = (options: PoolOptions): Driver<WireConnection> => {
     check: (connection) => withDeadline(connection, settings.validateTimeout, []),
     condition: (connection) => (!connection.idle ? "busy" : connection.status === "I" ? "clean" : "open"),
     dropOverdue: (connection) => connection.dropOverdue(),
+    reset:
+      settings.sessionReset === "none"
+        ? undefined
+        : (connection) => withDeadline(connection, settings.validateTimeout, [{ text: "DISCARD ALL", params: [] }]),
     restore: (connection) => withDeadline(connection, settings.validateTimeout, [{ text: "ROLLBACK", params: [] }]),
     end: (connection) => connection.end,
     drop: (connection) => connection.destroy()

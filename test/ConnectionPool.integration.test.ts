@@ -121,6 +121,25 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("a pool", (it) => {
     })
   )
 
+  it.scoped("forgets what a holder did to a session, where it is told to", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      const setting = query("SELECT current_setting('work_mem') AS work_mem")
+      for (const [sessionReset, expected] of [
+        ["none", "5MB"],
+        ["discard", "4MB"]
+      ] as const) {
+        const pool = yield* open(url, { maxConnections: 1, sessionReset })
+        yield* pool.run([setting])
+        yield* pool.use((connection) => connection.run([query("SET work_mem = '5MB'")]))
+        assert.strictEqual((yield* pool.run([setting]))[0]?.rows[0]?.work_mem, expected)
+        yield* pool.use((connection) => connection.run([query("BEGIN")]))
+        assert.strictEqual((yield* pool.run([setting]))[0]?.rows[0]?.work_mem, expected)
+        assert.strictEqual((yield* pool.stats).opened, 1)
+      }
+    })
+  )
+
   it.scoped("names its holders by their spans, and counts how long they were", () =>
     Effect.gen(function* () {
       const { url } = yield* TestDatabase.TestDatabase

@@ -32,6 +32,8 @@ export interface Driver<C extends Poolable> {
   readonly condition: (connection: C) => "clean" | "open" | "busy"
   /** Close at once if it waits for an answer that should have come. */
   readonly dropOverdue: (connection: C) => void
+  /** Undo what its holder changed of the session; none where that is kept. */
+  readonly reset: ((connection: C) => Effect.Effect<void, DatabaseError>) | undefined
   /** Roll back what was left open. */
   readonly restore: (connection: C) => Effect.Effect<void, DatabaseError>
   readonly end: (connection: C) => Effect.Effect<void>
@@ -245,8 +247,11 @@ export class PoolCore<C extends Poolable> {
     this.waiters.remove(ticket)
   }
 
-  /** Give a slot back. Only a clean connection is handed on; an open transaction is rolled back first. */
-  release(slot: Slot<C>): void {
+  /**
+   * Give a slot back. Only a clean connection is handed on: an open transaction is rolled back first, and a session that
+   * was `lent`, so that anything may have been done to it, is reset where the driver does that.
+   */
+  release(slot: Slot<C>, lent = false): void {
     if (slot.state !== "used") return
     // What many shared was not used by anybody for so long.
     if (slot.shared) slot.shared = false
@@ -256,12 +261,12 @@ export class PoolCore<C extends Poolable> {
     if (slot.connection.closed !== undefined) return this.remove(slot, "lost")
     switch (this.driver.condition(slot.connection)) {
       case "clean":
-        return this.park(slot)
+        return lent ? this.reset(slot) : this.park(slot)
       case "busy":
         return this.remove(slot, "busy")
       case "open": {
         this.counters.leaks++
-        this.repair(slot, this.driver.restore(slot.connection), () => this.park(slot))
+        this.repair(slot, this.driver.restore(slot.connection), () => this.reset(slot))
       }
     }
   }
@@ -316,7 +321,7 @@ export class PoolCore<C extends Poolable> {
   }
 
   /** Replace every connection: the idle ones now, those in use when they come back. */
-  reset(): void {
+  replaceAll(): void {
     this.generation++
     for (const slot of [...this.idle]) this.remove(slot, "reset")
   }
@@ -352,6 +357,12 @@ export class PoolCore<C extends Poolable> {
     this.waiters.push(ticket, "front")
     this.armDeadline()
     this.repair(slot, this.driver.check(slot.connection), () => this.park(slot))
+  }
+
+  private reset(slot: Slot<C>): void {
+    const { reset } = this.driver
+    if (reset === undefined) this.park(slot)
+    else this.repair(slot, reset(slot.connection), () => this.park(slot))
   }
 
   private lend(slot: Slot<C>, holder: Holder, now: number): void {

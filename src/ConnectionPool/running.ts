@@ -173,7 +173,7 @@ const leased = (
     ? Effect.fail(outcome)
     : Effect.succeed({
         connection: outcome.connection,
-        release: Effect.sync(() => core.release(outcome)),
+        release: Effect.sync(() => core.release(outcome, true)),
         remind: (after, remind) => {
           outcome.reminder = { after, remind }
         },

@@ -63,6 +63,7 @@ export const readPool = (read: Reader, options: TableOptions) =>
     closeTimeout: read("closeTimeout", table.closeTimeout, options.closeTimeout),
     statementTimeout: read("statementTimeout", table.statementTimeout, options.statementTimeout),
     prepare: read("prepare", table.prepare, options.prepare),
+    sessionReset: read("sessionReset", table.sessionReset, options.sessionReset),
     pooler: read("pooler", table.pooler, options.pooler)
   }).pipe(
     Effect.filterOrFail(
@@ -118,6 +119,7 @@ export const poolOf = (
   closeTimeout: pool.closeTimeout.value,
   statementTimeout: pool.statementTimeout.value,
   prepare: pool.prepare.value,
+  sessionReset: pool.sessionReset.value,
   pooler: pool.pooler.value
 })
 

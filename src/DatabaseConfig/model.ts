@@ -63,6 +63,7 @@ export interface PoolSettings {
   readonly closeTimeout: Duration.Duration
   readonly statementTimeout?: Duration.Duration | undefined
   readonly prepare: boolean
+  readonly sessionReset: "none" | "discard"
   readonly pooler: "none" | "pgbouncer"
 }
 

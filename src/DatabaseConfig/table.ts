@@ -300,6 +300,12 @@ export const table = {
     variable: "PLINTH_PREPARE",
     default: true
   }),
+  sessionReset: define.literal({
+    doc: "What is done to a session that was lent out before another gets it: nothing, or DISCARD ALL (a round trip).",
+    variable: "PLINTH_POOL_SESSION_RESET",
+    values: ["none", "discard"],
+    default: "none"
+  }),
   pooler: define.literal({
     doc: "What stands between client and server; pgbouncer means transaction mode: no session state.",
     variable: "PLINTH_POOLER",

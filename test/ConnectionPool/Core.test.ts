@@ -72,6 +72,7 @@ const simulate = (options: Partial<Limits> = {}, fails: () => boolean = () => fa
         check: (connection) =>
           Effect.suspend(() => (connection.closed === undefined ? Effect.void : Effect.fail(connection.closed))),
         condition: (connection) => connection.condition,
+        reset: undefined,
         restore: (connection) =>
           Effect.sync(() => {
             connection.condition = "clean"
