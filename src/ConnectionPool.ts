@@ -31,7 +31,9 @@ import { lease, reserve, run, startRead, use } from "./ConnectionPool/running.ts
 import type { Running } from "./ConnectionPool/running.ts"
 import type { XactOutcome } from "./ConnectionPool/xactStatus.ts"
 import { openTarget } from "./internal/pg/openTarget.ts"
-import type { Result, TypeParsers } from "./internal/pg/Result.ts"
+import type { Result } from "./internal/pg/Result.ts"
+import * as TypeParsers from "./internal/pg/typeParsers.ts"
+import type { TypeOptions } from "./internal/pg/typeParsers.ts"
 import type { WireConnection } from "./internal/pg/WireConnection.ts"
 
 export type {
@@ -40,6 +42,11 @@ export type {
    * @category models
    */
   TimeHistogram,
+  /**
+   * @since 0.1.0
+   * @category options
+   */
+  TypeOptions,
   /**
    * A statement as it goes to the server.
    *
@@ -258,8 +265,8 @@ export interface PoolOptions {
    * @default false
    */
   readonly lazy?: boolean | undefined
-  /** How values become JavaScript, by type OID. @default node-postgres' own parsers */
-  readonly types?: TypeParsers | undefined
+  /** How values become JavaScript. @default as with node-postgres */
+  readonly types?: TypeOptions | undefined
 }
 
 /** One connection in this many may become a lane, so that small pools have none and most connections stay free. */
@@ -425,7 +432,7 @@ const wireDriver = (options: PoolOptions): Driver<WireConnection> => {
   const { onOpen, settings, target } = options
   const opened = openTarget(target, {
     statementLimit: settings.prepare && settings.pooler === "none" ? statementLimit : 0,
-    types: options.types,
+    types: options.types === undefined ? undefined : TypeParsers.make(options.types),
     statementTimeout: settings.statementTimeout
   })
   return {

@@ -61,6 +61,8 @@ export type Services =
  */
 export interface Options<R = never> extends DatabaseConfig.Options {
   readonly client?: DatabaseClient.ClientOptions | undefined
+  /** How values become JavaScript. @default as with node-postgres */
+  readonly types?: ConnectionPool.TypeOptions | undefined
   /**
    * The migrations of this program, such as `Migrator.fromFolder("migrations")`: the health monitor says whether the
    * database is behind them. They are read once, when the layer is built, and not applied.
@@ -115,8 +117,8 @@ export const tag = <const Name extends string>(name: Name): Named<Name> => Named
  * @category layers
  */
 export const layer = <R = never>(options: Options<R> = {}): Layer.Layer<Services, BuildError, R> => {
-  const { client, health, migrations, ...database } = options
-  return fromSettings(DatabaseConfig.make(database), { client, health, migrations })
+  const { client, health, migrations, types, ...database } = options
+  return fromSettings(DatabaseConfig.make(database), { client, health, migrations, types })
 }
 
 /**
@@ -127,8 +129,8 @@ export const layer = <R = never>(options: Options<R> = {}): Layer.Layer<Services
  * @category layers
  */
 export const layerConfig = <R = never>(options: Options<R> = {}): Layer.Layer<Services, BuildError, R> => {
-  const { client, health, migrations, ...database } = options
-  return fromSettings(DatabaseConfig.fromEnv(database), { client, health, migrations })
+  const { client, health, migrations, types, ...database } = options
+  return fromSettings(DatabaseConfig.fromEnv(database), { client, health, migrations, types })
 }
 
 /**
@@ -151,7 +153,7 @@ export const layerNode = (
 
 const fromSettings = <R>(
   settings: Effect.Effect<Settings, DatabaseConfigError>,
-  options: Pick<Options<R>, "client" | "health" | "migrations">
+  options: Pick<Options<R>, "client" | "health" | "migrations" | "types">
 ): Layer.Layer<Services, BuildError, R> =>
   Layer.unwrapEffect(
     Effect.map(settings, (resolved) => {
@@ -159,7 +161,7 @@ const fromSettings = <R>(
       const nodes = NodeMonitor.layer({ targets: [primary, ...replicas], settings: monitor })
       return Layer.merge(
         Layer.merge(
-          QueryRouter.layer({ pool, router, client: options.client }),
+          QueryRouter.layer({ pool, router, client: options.client, types: options.types }),
           Layer.scopedDiscard(ReplicaNotices.make)
         ).pipe(Layer.provideMerge(Layer.merge(nodes, Listener.layer(listenerTarget(primary, replicas))))),
         health(resolved, options)

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import type { TypeOptions } from "./ConnectionPool.ts"
 import type { PoolSettings, RouterSettings } from "./DatabaseConfig.ts"
 import type { ClientOptions } from "./DatabaseClient.ts"
 import * as Client from "./DatabaseClient/make.ts"
@@ -90,6 +91,8 @@ export interface Options {
   readonly pool: PoolSettings
   readonly router: RouterSettings
   readonly client?: ClientOptions | undefined
+  /** How values become JavaScript. @default as with node-postgres */
+  readonly types?: TypeOptions | undefined
 }
 
 /**

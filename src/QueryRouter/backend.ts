@@ -80,6 +80,7 @@ export const makeBackend = (
           target: monitored.target,
           settings: options.pool,
           lazy: index > 0,
+          types: options.types,
           onOpen: alone ? undefined : identify(identities)
         }),
         (pool) => new RoutedNode(monitored, pool, identities, now)
