@@ -32,7 +32,9 @@ export class PoolWorld {
   private min: number
   private max: number
   private held: Array<Slot<SimulatedConnection>> = []
+  private readonly evicted = new Set<Slot<SimulatedConnection>>()
   private readonly reported = new Set<Slot<SimulatedConnection>>()
+  private readonly clients: Array<Client> = []
   private waiting: Array<Client> = []
   private readonly counted = { acquired: 0, timeouts: 0, leaks: 0 }
   private before = { total: 0, sum: 0 }
@@ -99,9 +101,10 @@ export class PoolWorld {
       case "checkout":
         return this.checkout(step.conduct)
       case "withdraw": {
-        const client = this.waiting[step.which % Math.max(this.waiting.length, 1)]
+        const client = this.clients.at(-1 - (step.which % Math.max(this.clients.length, 1)))
         if (client?.ticket === undefined) return
-        client.state = "gone"
+        // Whoever is settled may still say so, since both can happen at once.
+        if (client.state === "waiting") client.state = "gone"
         this.waiting = this.waiting.filter((other) => other !== client)
         return this.core.withdraw(client.ticket)
       }
@@ -128,6 +131,7 @@ export class PoolWorld {
         this.max = step.max
         return this.core.resize(step)
       case "evict":
+        for (const slot of this.held) this.evicted.add(slot)
         return this.core.evict(step.reason)
       case "opens":
         this.server.opens = step
@@ -144,6 +148,7 @@ export class PoolWorld {
 
   private checkout(conduct: Conduct): void {
     const client: Client = { conduct, since: this.time.now, state: "waiting", ticket: undefined }
+    this.clients.push(client)
     this.waiting.push(client)
     client.ticket = this.core.checkout((outcome) => this.settled(client, outcome))
   }
@@ -165,6 +170,8 @@ export class PoolWorld {
     this.waiting.shift()
     client.state = "served"
     this.counted.acquired++
+    const unseenFor = this.time.now - outcome.connection.seenAt
+    must(unseenFor <= this.limits.validateAfter, "what has rested for long is checked before it is handed on")
     this.hold(outcome)
     if (client.conduct === "keeps") return
     this.release(outcome, "clean")
@@ -186,6 +193,7 @@ export class PoolWorld {
     const { connection } = slot
     if (condition === "closed") connection.die()
     else connection.condition = condition
+    connection.seenAt = this.time.now
     if (connection.closed === undefined && condition === "open" && slot.state === "used") this.counted.leaks++
     this.core.release(slot)
   }
@@ -198,6 +206,10 @@ export class PoolWorld {
     const atRest = connections.filter((connection) => !holding.has(connection) && !connection.inRepair)
 
     must(connections.length === total && used === total - idle, "the total is what is idle and what is used")
+    must(
+      this.held.every((slot) => slot.state === "used" || this.evicted.has(slot)),
+      "what is held keeps its place until it comes back, dead or alive"
+    )
     must(atRest.length === idle, "what nobody holds and nobody repairs is idle")
     must(
       atRest.every(({ closed, condition, ended }) => closed === undefined && condition === "clean" && !ended),

@@ -24,6 +24,12 @@ export class SimulatedConnection implements Poolable {
   /** The pool has a check or a rollback under way. */
   inRepair = false
   ended = false
+  /** When it last proved to be alive. */
+  seenAt: number
+
+  constructor(seenAt: number) {
+    this.seenAt = seenAt
+  }
 
   die(): void {
     if (this.closed !== undefined) return
@@ -56,7 +62,7 @@ export class SimulatedServer implements Driver<SimulatedConnection> {
           this.failedAt = this.time.now
           return Effect.fail(refusals[how])
         }
-        const connection = new SimulatedConnection()
+        const connection = new SimulatedConnection(this.time.now)
         this.connections.push(connection)
         return Effect.succeed(connection)
       }),
@@ -89,7 +95,9 @@ export class SimulatedServer implements Driver<SimulatedConnection> {
       const finish = Effect.suspend(() => {
         connection.inRepair = false
         if (how === "hangs") connection.die()
-        if (how === "fails" || how === "fails late" || connection.closed !== undefined) return Effect.fail(lost)
+        if (how === "hangs" || how === "fails" || how === "fails late") return Effect.fail(lost)
+        // It may have died since, and the pool has to see that for itself.
+        connection.seenAt = this.time.now
         done()
         return Effect.void
       })
