@@ -60,10 +60,10 @@ const tasks = Effect.gen(function* () {
       Stream.runFold(Stream.take(numbers(tag), 3), tag, (_, row) => row.tag),
     "a stream in a transaction": (tag: number) =>
       transaction.run(
-        Stream.runFold(
-          Stream.mapEffect(numbers(tag), (row, index) => Effect.as(index % 200 === 0 ? short(tag) : Effect.void, row)),
-          tag,
-          (_, row) => row.tag
+        numbers(tag).pipe(
+          Stream.zipWithIndex,
+          Stream.mapEffect(([row, index]) => (index % 200 === 0 ? Effect.as(short(tag), row) : Effect.succeed(row))),
+          Stream.runFold(tag, (_, row) => row.tag)
         )
       )
   }

@@ -18,6 +18,8 @@ export interface FaultProxy {
   readonly latency: (delay: Duration.DurationInput) => Effect.Effect<void>
   /** Goes silent: connections are accepted and kept, nothing is forwarded until `pass`. */
   readonly blackhole: Effect.Effect<void>
+  /** Goes silent on the connections that are open now, also about their end, until `pass`; new ones work. */
+  readonly mute: Effect.Effect<void>
   /** Refuses new connections (ECONNREFUSED) and leaves open ones alone. */
   readonly refuse: Effect.Effect<void>
   /** Resets all open connections (ECONNRESET). */
@@ -35,6 +37,7 @@ interface Pair {
   readonly server: Socket
   /** What waits while the proxy is silent. */
   readonly held: Array<() => void>
+  muted: boolean
   remaining: number
 }
 
@@ -67,7 +70,7 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
         return cut(pair)
       }
       const deliver = () => {
-        if (silent) return void pair.held.push(deliver)
+        if (silent || pair.muted) return void pair.held.push(deliver)
         if (to.destroyed) return
         if (!fromServer || chunk.length < pair.remaining) {
           if (fromServer) pair.remaining -= chunk.length
@@ -80,7 +83,7 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
     }
     const accept = (client: Socket) => {
       const server = connect({ host: "127.0.0.1", port: target, noDelay: true })
-      const pair: Pair = { client, server, held: [], remaining: budget }
+      const pair: Pair = { client, server, held: [], muted: false, remaining: budget }
       pairs.add(pair)
       client.setNoDelay(true)
       client.on("data", (chunk: Buffer) => forward(pair, server, chunk))
@@ -91,7 +94,7 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
       ] as const) {
         // An end must not overtake the data that is still on its way.
         one.on("end", () => {
-          const end = () => (silent ? void pair.held.push(end) : void other.end())
+          const end = () => (silent || pair.muted ? void pair.held.push(end) : void other.end())
           if (delay > 0) setTimeout(end, delay)
           else end()
         })
@@ -128,12 +131,16 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
           budget = Number.POSITIVE_INFINITY
           for (const pair of pairs) {
             pair.remaining = budget
+            pair.muted = false
             for (const deliver of pair.held.splice(0)) deliver()
           }
         })
       ),
       latency: (duration) => sync(() => (delay = Duration.toMillis(duration))),
       blackhole: sync(() => (silent = true)),
+      mute: sync(() => {
+        for (const pair of pairs) pair.muted = true
+      }),
       // Closing stops the listening at once; its callback would wait for the open connections.
       refuse: sync(() => void server.close()),
       reset: sync(() => {
