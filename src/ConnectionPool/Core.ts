@@ -198,7 +198,7 @@ export class PoolCore<C extends Poolable> {
       this.hand(slot, ticket)
     } else if (this.closing) {
       this.settle(ticket, this.failure("PoolClosed", "the pool is closed"))
-    } else if (waiters.length >= limits.maxWaiting) {
+    } else if (this.idle.length === 0 && waiters.length >= limits.maxWaiting) {
       this.refuse(ticket, `${waiters.length} others already wait (maxWaiting)`)
     } else {
       const predicted = this.predictedWait(ticket.priority)
@@ -380,6 +380,8 @@ export class PoolCore<C extends Poolable> {
 
   /** Everybody ahead takes a turn on one of the connections. */
   private predictedWait(priority: Priority): number {
+    // Whoever waits does so for the check of another one.
+    if (this.idle.length > 0) return 0
     const turns = this.waiters.ahead(priority) + 1
     return this.times.use.count < leastUses ? 0 : (turns * this.useMs) / Math.max(this.slots.size, 1)
   }
