@@ -4,6 +4,7 @@
 import { DatabaseError } from "effect-plinth"
 import { PoolCore } from "../../../src/ConnectionPool/Core.ts"
 import type { Slot, Ticket } from "../../../src/ConnectionPool/Core.ts"
+import type { Priority } from "../../../src/ConnectionPool/WaitList.ts"
 import type { Condition, Conduct, Schedule, Step } from "./schedule.ts"
 import { SimulatedServer } from "./SimulatedServer.ts"
 import type { SimulatedConnection } from "./SimulatedServer.ts"
@@ -13,6 +14,8 @@ import { VirtualTime } from "./VirtualTime.ts"
 interface Client {
   readonly conduct: Conduct
   readonly since: number
+  /** Asked for only when there is a reason to wait. */
+  priority: Priority
   state: "waiting" | "served" | "failed" | "gone"
   ticket: Ticket<SimulatedConnection> | undefined
 }
@@ -36,7 +39,9 @@ export class PoolWorld {
   private readonly reported = new Set<Slot<SimulatedConnection>>()
   private readonly clients: Array<Client> = []
   private waiting: Array<Client> = []
-  private readonly counted = { acquired: 0, timeouts: 0, leaks: 0 }
+  private readonly counted = { acquired: 0, timeouts: 0, refused: 0, leaks: 0 }
+  /** What whoever is asking says to be asked for. */
+  private asks: (() => Priority) | undefined
   private before = { total: 0, sum: 0 }
   /** The most connections that there ever were. */
   private most = 1
@@ -52,6 +57,7 @@ export class PoolWorld {
       now: () => this.time.now,
       random: () => 0.5,
       fork: this.time.fork,
+      priority: () => this.asks?.() ?? "normal",
       onLongHeld: (slot, ms) => {
         must(this.held.includes(slot) && slot.state === "used", "only who holds a slot is reported")
         must(ms >= limits.leakAfter, "nobody is reported early")
@@ -99,7 +105,7 @@ export class PoolWorld {
   private perform(step: Step): void {
     switch (step.do) {
       case "checkout":
-        return this.checkout(step.conduct)
+        return this.checkout(step.conduct, step.priority)
       case "withdraw": {
         const client = this.clients.at(-1 - (step.which % Math.max(this.clients.length, 1)))
         if (client?.ticket === undefined) return
@@ -122,6 +128,9 @@ export class PoolWorld {
         return this.core.maintain()
       case "retryNow":
         return this.core.retryNow()
+      case "reset":
+        this.server.generation++
+        return this.core.reset()
       case "close":
         if (this.closing) return
         this.closing = true
@@ -146,8 +155,12 @@ export class PoolWorld {
     }
   }
 
-  private checkout(conduct: Conduct): void {
-    const client: Client = { conduct, since: this.time.now, state: "waiting", ticket: undefined }
+  private checkout(conduct: Conduct, priority: Priority): void {
+    const client: Client = { conduct, since: this.time.now, priority: "normal", state: "waiting", ticket: undefined }
+    this.asks = () => {
+      client.priority = priority
+      return priority
+    }
     this.clients.push(client)
     this.waiting.push(client)
     client.ticket = this.core.checkout((outcome) => this.settled(client, outcome))
@@ -163,11 +176,17 @@ export class PoolWorld {
       else if (this.time.now > client.since) {
         this.counted.timeouts++
         must(this.time.now - client.since >= this.limits.acquireTimeout, "nobody is given up early")
-      } else must(this.waiting.length >= this.limits.maxWaiting, "nobody is refused while there is room")
+      } else {
+        this.counted.refused++
+        const isHopeless = outcome.description.startsWith("it would wait")
+        must(isHopeless || this.waiting.length >= this.limits.maxWaiting, "nobody is refused while there is room")
+        must(this.core.size.idle === 0, "nobody is refused while a connection is idle")
+      }
       return
     }
-    must(this.waiting[0] === client, "who came first is served first")
-    this.waiting.shift()
+    const first = this.waiting.find(({ priority }) => priority === client.priority)
+    must(first === client, "who came first is served first, among those of one priority")
+    this.waiting = this.waiting.filter((other) => other !== client)
     client.state = "served"
     this.counted.acquired++
     const unseenFor = this.time.now - outcome.connection.seenAt
@@ -175,7 +194,7 @@ export class PoolWorld {
     this.hold(outcome)
     if (client.conduct === "keeps") return
     this.release(outcome, "clean")
-    if (client.conduct === "asks again") this.checkout("keeps")
+    if (client.conduct === "asks again") this.checkout("keeps", client.priority)
   }
 
   private hold(slot: Slot<SimulatedConnection>): void {
@@ -183,6 +202,7 @@ export class PoolWorld {
     must(!this.held.includes(slot), "a slot has one holder")
     must(closed === undefined && !ended, "what is handed on is open")
     must(condition === "clean" && !inRepair, "what is handed on is clean")
+    must(slot.connection.generation === this.server.generation, "what was there before a reset is not handed on")
     must(slot.state === "used", "what is handed on is in use")
     this.held.push(slot)
   }
@@ -215,6 +235,10 @@ export class PoolWorld {
       atRest.every(({ closed, condition, ended }) => closed === undefined && condition === "clean" && !ended),
       "what is idle is open and clean"
     )
+    must(
+      atRest.every(({ generation }) => generation === this.server.generation),
+      "what was there before a reset is not idle"
+    )
     must(total <= Math.max(this.max, this.before.total), "there are never more than max, and after a shrink ever fewer")
     must(total + opening <= Math.max(this.max, this.before.sum), "no more are opened than there is room for")
     must(opening === this.server.opening && opening <= connectConcurrency, "few are opened at once")
@@ -238,6 +262,7 @@ export class PoolWorld {
     must(counters.opened === total + closed, "what was opened is there or was closed")
     must(counters.acquired === this.counted.acquired, "every slot that was handed out is counted")
     must(counters.timeouts === this.counted.timeouts, "every timeout is counted")
+    must(counters.refused === this.counted.refused, "everybody who was refused is counted")
     must(counters.leaks === this.counted.leaks, "every open transaction that came back is counted")
     must(counters.connectFailures === this.server.failures, "every failed attempt to connect is counted")
 

@@ -26,9 +26,12 @@ export class SimulatedConnection implements Poolable {
   ended = false
   /** When it last proved to be alive. */
   seenAt: number
+  /** How often the pool had been reset when it began to be opened. */
+  readonly generation: number
 
-  constructor(seenAt: number) {
+  constructor(seenAt: number, generation: number) {
     this.seenAt = seenAt
+    this.generation = generation
   }
 
   die(): void {
@@ -42,6 +45,8 @@ export class SimulatedServer implements Driver<SimulatedConnection> {
   readonly connections: Array<SimulatedConnection> = []
   opens: { readonly how: Opening; readonly ms: number } = { how: "succeeds", ms: 5 }
   answers: Answer = "at once"
+  /** How often the pool was reset. */
+  generation = 0
   opening = 0
   failures = 0
   failedAt = Number.NEGATIVE_INFINITY
@@ -53,6 +58,7 @@ export class SimulatedServer implements Driver<SimulatedConnection> {
 
   readonly open: Driver<SimulatedConnection>["open"] = Effect.suspend(() => {
     const { how, ms } = this.opens
+    const { generation } = this
     this.opening++
     return Effect.delay(
       Effect.suspend(() => {
@@ -62,7 +68,7 @@ export class SimulatedServer implements Driver<SimulatedConnection> {
           this.failedAt = this.time.now
           return Effect.fail(refusals[how])
         }
-        const connection = new SimulatedConnection(this.time.now)
+        const connection = new SimulatedConnection(this.time.now, generation)
         this.connections.push(connection)
         return Effect.succeed(connection)
       }),

@@ -3,6 +3,7 @@
  */
 import * as FastCheck from "effect/FastCheck"
 import type { CloseReason, Limits } from "../../../src/ConnectionPool/Core.ts"
+import type { Priority } from "../../../src/ConnectionPool/WaitList.ts"
 
 /** How a connection comes back. */
 export type Condition = "clean" | "open" | "busy" | "closed"
@@ -17,10 +18,10 @@ export type Answer = "at once" | "late" | "fails" | "fails late" | "hangs"
 export type Conduct = "keeps" | "returns" | "asks again"
 
 export type Step =
-  | { readonly do: "checkout"; readonly conduct: Conduct }
+  | { readonly do: "checkout"; readonly conduct: Conduct; readonly priority: Priority }
   | { readonly do: "withdraw" | "kill"; readonly which: number }
   | { readonly do: "release"; readonly which: number; readonly condition: Condition }
-  | { readonly do: "takeIdle" | "maintain" | "retryNow" | "close" }
+  | { readonly do: "takeIdle" | "maintain" | "retryNow" | "reset" | "close" }
   | { readonly do: "resize"; readonly min: number; readonly max: number }
   | { readonly do: "evict"; readonly reason: Extract<CloseReason, "lost" | "closed"> }
   | { readonly do: "opens"; readonly how: Opening; readonly ms: number }
@@ -44,7 +45,8 @@ const step: FastCheck.Arbitrary<Step> = oneof(
     weight: 10,
     arbitrary: record({
       do: doing("checkout"),
-      conduct: constantFrom<Conduct>("keeps", "keeps", "keeps", "keeps", "returns", "asks again")
+      conduct: constantFrom<Conduct>("keeps", "keeps", "keeps", "keeps", "returns", "asks again"),
+      priority: constantFrom<Priority>("high", "normal", "normal", "low")
     })
   },
   {
@@ -80,7 +82,7 @@ const step: FastCheck.Arbitrary<Step> = oneof(
       how: constantFrom<Answer>("at once", "late", "fails", "fails late", "hangs")
     })
   },
-  { weight: 3, arbitrary: record({ do: doing("maintain", "maintain", "takeIdle", "retryNow") }) },
+  { weight: 3, arbitrary: record({ do: doing("maintain", "maintain", "takeIdle", "retryNow", "reset") }) },
   { weight: 1, arbitrary: record({ do: doing("evict"), reason: constantFrom("lost" as const, "closed" as const) }) },
   {
     weight: 1,
