@@ -24,5 +24,5 @@ describe("the structure of a pool", () => {
       { numRuns: schedules, seed }
     )
     assert.isAbove(simulated, hour)
-  })
+  }, 600_000)
 })
