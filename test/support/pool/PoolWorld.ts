@@ -95,7 +95,7 @@ export class PoolWorld {
   }
 
   private rest(): void {
-    while (this.held.length > 0) this.step({ do: "release", which: 0, condition: "clean" })
+    while (this.held.length > 0) this.step({ do: "release", which: 0, condition: "clean", lent: false })
     this.step({ do: "wait", ms: 2 * longestBackoffMs })
     this.step({ do: "maintain" })
     // What has outlived its time is replaced.
@@ -118,7 +118,7 @@ export class PoolWorld {
         return this.server.connections[step.which % Math.max(this.server.connections.length, 1)]?.die()
       case "release": {
         const slot = this.held[step.which % Math.max(this.held.length, 1)]
-        return slot === undefined ? undefined : this.release(slot, step.condition)
+        return slot === undefined ? undefined : this.release(slot, step.condition, step.lent)
       }
       case "takeIdle": {
         const slot = this.core.takeIdle(() => true)
@@ -128,9 +128,9 @@ export class PoolWorld {
         return this.core.maintain()
       case "retryNow":
         return this.core.retryNow()
-      case "reset":
+      case "replaceAll":
         this.server.generation++
-        return this.core.reset()
+        return this.core.replaceAll()
       case "close":
         if (this.closing) return
         this.closing = true
@@ -193,21 +193,24 @@ export class PoolWorld {
     must(unseenFor <= this.limits.validateAfter, "what has rested for long is checked before it is handed on")
     this.hold(outcome)
     if (client.conduct === "keeps") return
-    this.release(outcome, "clean")
+    this.release(outcome, "clean", false)
     if (client.conduct === "asks again") this.checkout("keeps", client.priority)
   }
 
   private hold(slot: Slot<SimulatedConnection>): void {
-    const { closed, condition, ended, inRepair } = slot.connection
+    const { altered, closed, condition, ended, inRepair } = slot.connection
     must(!this.held.includes(slot), "a slot has one holder")
     must(closed === undefined && !ended, "what is handed on is open")
-    must(condition === "clean" && !inRepair, "what is handed on is clean")
-    must(slot.connection.generation === this.server.generation, "what was there before a reset is not handed on")
+    must(condition === "clean" && !altered && !inRepair, "what is handed on is clean")
+    must(
+      slot.connection.generation === this.server.generation,
+      "what was there before all were replaced is not handed on"
+    )
     must(slot.state === "used", "what is handed on is in use")
     this.held.push(slot)
   }
 
-  private release(slot: Slot<SimulatedConnection>, condition: Condition): void {
+  private release(slot: Slot<SimulatedConnection>, condition: Condition, lent: boolean): void {
     this.held = this.held.filter((other) => other !== slot)
     this.reported.delete(slot)
     const { connection } = slot
@@ -215,7 +218,8 @@ export class PoolWorld {
     else connection.condition = condition
     connection.seenAt = this.time.now
     if (connection.closed === undefined && condition === "open" && slot.state === "used") this.counted.leaks++
-    this.core.release(slot)
+    connection.altered ||= lent
+    this.core.release(slot, lent)
   }
 
   private check(): void {
@@ -237,7 +241,7 @@ export class PoolWorld {
     )
     must(
       atRest.every(({ generation }) => generation === this.server.generation),
-      "what was there before a reset is not idle"
+      "what was there before all were replaced is not idle"
     )
     must(total <= Math.max(this.max, this.before.total), "there are never more than max, and after a shrink ever fewer")
     must(total + opening <= Math.max(this.max, this.before.sum), "no more are opened than there is room for")

@@ -23,10 +23,12 @@ export class SimulatedConnection implements Poolable {
   condition: "clean" | "open" | "busy" = "clean"
   /** The pool has a check or a rollback under way. */
   inRepair = false
+  /** Its holder may have changed the session. */
+  altered = false
   ended = false
   /** When it last proved to be alive. */
   seenAt: number
-  /** How often the pool had been reset when it began to be opened. */
+  /** How often the pool had replaced all when it began to be opened. */
   readonly generation: number
 
   constructor(seenAt: number, generation: number) {
@@ -45,7 +47,7 @@ export class SimulatedServer implements Driver<SimulatedConnection> {
   readonly connections: Array<SimulatedConnection> = []
   opens: { readonly how: Opening; readonly ms: number } = { how: "succeeds", ms: 5 }
   answers: Answer = "at once"
-  /** How often the pool was reset. */
+  /** How often the pool has replaced all. */
   generation = 0
   opening = 0
   failures = 0
@@ -77,6 +79,11 @@ export class SimulatedServer implements Driver<SimulatedConnection> {
   })
 
   readonly check: Driver<SimulatedConnection>["check"] = (connection) => this.answer(connection, () => {})
+
+  readonly reset = (connection: SimulatedConnection) =>
+    this.answer(connection, () => {
+      connection.altered = false
+    })
 
   readonly restore: Driver<SimulatedConnection>["restore"] = (connection) =>
     this.answer(connection, () => {

@@ -20,8 +20,8 @@ export type Conduct = "keeps" | "returns" | "asks again"
 export type Step =
   | { readonly do: "checkout"; readonly conduct: Conduct; readonly priority: Priority }
   | { readonly do: "withdraw" | "kill"; readonly which: number }
-  | { readonly do: "release"; readonly which: number; readonly condition: Condition }
-  | { readonly do: "takeIdle" | "maintain" | "retryNow" | "reset" | "close" }
+  | { readonly do: "release"; readonly which: number; readonly condition: Condition; readonly lent: boolean }
+  | { readonly do: "takeIdle" | "maintain" | "retryNow" | "replaceAll" | "close" }
   | { readonly do: "resize"; readonly min: number; readonly max: number }
   | { readonly do: "evict"; readonly reason: Extract<CloseReason, "lost" | "closed"> }
   | { readonly do: "opens"; readonly how: Opening; readonly ms: number }
@@ -34,7 +34,7 @@ export interface Schedule {
   readonly steps: ReadonlyArray<Step>
 }
 
-const { array, constant, constantFrom, integer, nat, oneof, record } = FastCheck
+const { array, boolean, constant, constantFrom, integer, nat, oneof, record } = FastCheck
 
 const doing = <const A extends string>(...names: ReadonlyArray<A>) => constantFrom(...names)
 
@@ -54,7 +54,8 @@ const step: FastCheck.Arbitrary<Step> = oneof(
     arbitrary: record({
       do: doing("release"),
       which,
-      condition: constantFrom<Condition>("clean", "clean", "clean", "open", "open", "busy", "closed")
+      condition: constantFrom<Condition>("clean", "clean", "clean", "open", "open", "busy", "closed"),
+      lent: boolean()
     })
   },
   { weight: 2, arbitrary: record({ do: doing("withdraw"), which }) },
@@ -82,7 +83,7 @@ const step: FastCheck.Arbitrary<Step> = oneof(
       how: constantFrom<Answer>("at once", "late", "fails", "fails late", "hangs")
     })
   },
-  { weight: 3, arbitrary: record({ do: doing("maintain", "maintain", "takeIdle", "retryNow", "reset") }) },
+  { weight: 3, arbitrary: record({ do: doing("maintain", "maintain", "takeIdle", "retryNow", "replaceAll") }) },
   { weight: 1, arbitrary: record({ do: doing("evict"), reason: constantFrom("lost" as const, "closed" as const) }) },
   {
     weight: 1,
