@@ -98,6 +98,11 @@ export class Exchange {
     return isSimple(this.steps)
   }
 
+  /** Statements in it, at most. */
+  get statementCount(): number {
+    return this.steps.reduce((sum, step) => sum + ("text" in step ? step.text.split(";").length : 1), 0)
+  }
+
   /** Serialises all messages. A value that cannot be serialised fails the exchange, and nothing of it is sent. */
   send(writer: Writer, cache: StatementCache | undefined): void {
     this.state = "sent"

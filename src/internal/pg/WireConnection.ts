@@ -25,12 +25,16 @@ export interface WireOptions {
   readonly statementLimit: number
   /** A monotonic clock in milliseconds. */
   readonly now: () => number
+  /** The session's `statement_timeout` in milliseconds, if it was given one. */
+  readonly statementTimeout?: number | undefined
 }
 
 /** A statement that goes on after the server has passed a cancellation on was not there yet: it is cancelled again. */
 const cancelAgainAfter = "250 millis"
 /** After this a statement that would not stop, or a request that may still arrive, takes its connection with it. */
 const cancelDeadline = "3 seconds"
+/** So much later than the server would have ended a statement, in milliseconds, the server is taken for gone. */
+const answerGrace = 5_000
 /** How long a round trip and a farewell may take. */
 const answerDeadline = "1 second"
 
@@ -66,6 +70,10 @@ export class WireConnection {
   /** Whoever waits for its end. */
   private readonly mourners = new Set<(error: DatabaseError) => void>()
   private sentAt = 0
+  /** What was overdue at the last look: after a pause of this process its answer may be there and not read yet. */
+  private overdue: Exchange | undefined
+  /** The session has been given another `statement_timeout`: for its transaction, or for good. */
+  private ownTimeout: "none" | "local" | "session" = "none"
   private flushing = false
   private cancelling = false
   private afterCancel: (() => void) | undefined
@@ -117,6 +125,7 @@ export class WireConnection {
       },
       readyForQuery: ({ status }) => {
         this.status = status
+        if (status === "I" && this.ownTimeout === "local") this.ownTimeout = "none"
         this.settle()
       }
     })
@@ -136,12 +145,21 @@ export class WireConnection {
     return this.sent.length === 0 && this.queue.length === 0 && !this.cancelling
   }
 
-  /** Drop the connection when what runs has waited longer for its answer than it said. */
+  /** Drop the connection when what runs has waited longer for its answer than it said, or than its server lets it run. */
   dropOverdue(): void {
-    const limit = this.running?.options.replyWithin
-    if (limit !== undefined && this.options.now() - this.sentAt >= limit) {
-      this.destroy(`no answer came within ${limit / 1000} seconds`)
-    }
+    const { running } = this
+    const limit = running === undefined ? undefined : this.limitOf(running)
+    if (limit === undefined || this.options.now() - this.sentAt < limit) return
+    if (this.overdue === running) this.destroy(`no answer came within ${limit / 1000} seconds`)
+    this.overdue = running
+  }
+
+  private limitOf({ options, statementCount }: Exchange): number | undefined {
+    const { statementTimeout } = this.options
+    if (options.replyWithin !== undefined) return options.replyWithin
+    return statementTimeout === undefined || this.ownTimeout !== "none"
+      ? undefined
+      : statementCount * statementTimeout + answerGrace
   }
 
   /** Enqueue an exchange; `onDone` is called once, after ReadyForQuery or after the connection is lost. */
@@ -213,10 +231,23 @@ export class WireConnection {
 
   private send(exchange: Exchange): void {
     this.sent.push(exchange)
-    if (exchange.options.replyWithin !== undefined) this.sentAt = this.options.now()
+    const { operation, replyWithin } = exchange.options
+    if (replyWithin !== undefined || this.options.statementTimeout !== undefined) {
+      this.sentAt = this.options.now()
+      // A lane puts back what it changes.
+      if (operation !== "lane") this.noteTimeout(exchange)
+    }
     exchange.send(this.collector, this.statements)
     if (this.depth === 1) this.flush()
     else this.flushSoon()
+  }
+
+  private noteTimeout({ steps }: Exchange): void {
+    for (const step of steps) {
+      if (!("text" in step) || !/statement_timeout/i.test(step.text)) continue
+      const isLocal = /^\s*SET\s+LOCAL\s/i.test(step.text)
+      this.ownTimeout = isLocal && this.ownTimeout !== "session" ? "local" : "session"
+    }
   }
 
   private flush(): void {

@@ -86,6 +86,7 @@ const openHost = (
       config,
       node: nodeName(target),
       statementLimit: options.statementLimit,
+      statementTimeout: options.statementTimeout && Duration.toMillis(options.statementTimeout),
       now: () => monotonicMillis(clock)
     })
     if (attributes !== "any") {
