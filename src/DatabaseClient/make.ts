@@ -70,7 +70,11 @@ export const make = (
       run: (query) => level.run([query]),
       stream: (query) =>
         Stream.suspend(() =>
-          streamPortal(query, { fetch, name: level.session.name("portal"), run: (steps) => level.run(steps) })
+          streamPortal(query, {
+            fetch,
+            name: level.session.name("portal"),
+            run: (steps, options) => level.run(steps, options?.operation)
+          })
         )
     })
     /** A statement on its own is a transaction of its own; a stream commits at its end. */

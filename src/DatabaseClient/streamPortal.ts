@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import type { DatabaseError } from "../DatabaseError.ts"
 import type { Query, RunOptions, Step } from "../internal/pg/Exchange.ts"
 import type { Result } from "../internal/pg/Result.ts"
+import { commitTimeout, controlTimeout } from "../Transaction/Level.ts"
 
 type Run = (steps: ReadonlyArray<Step>, options?: RunOptions) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>
 
@@ -23,6 +24,13 @@ export interface Portal {
   readonly fetch: number
 }
 
+/** The ends of a stream run in finalizers, which nothing can interrupt. */
+const closing = { operation: "close", replyWithin: controlTimeout }
+const ending = {
+  COMMIT: { operation: "commit", replyWithin: commitTimeout },
+  ROLLBACK: { operation: "rollback", replyWithin: controlTimeout }
+}
+
 /** The results of a statement inside a transaction, one per batch. */
 export const streamPortal = (query: Query, { fetch, name, run }: Portal): Stream.Stream<Result, DatabaseError> =>
   Stream.unwrapScoped(
@@ -31,7 +39,7 @@ export const streamPortal = (query: Query, { fetch, name, run }: Portal): Stream
       // A portal that was read to its end is closed by its own completion.
       yield* Effect.addFinalizer(() =>
         last?.suspended === true
-          ? Effect.ignore(run([{ portal: name, fetch: 0, fields: [], rowMode: query.rowMode }]))
+          ? Effect.ignore(run([{ portal: name, fetch: 0, fields: [], rowMode: query.rowMode }], closing))
           : Effect.void
       )
       const next = Effect.suspend(() => {
@@ -69,12 +77,12 @@ export const streamAlone = (
         Effect.suspend(() => {
           if (!open) return Effect.void
           open = false
-          return Effect.asVoid(connection.run([{ text, params: [], prepare: true }], { operation: text.toLowerCase() }))
+          return Effect.asVoid(connection.run([{ text, params: [], prepare: true }], ending[text]))
         })
       yield* Effect.addFinalizer((exit) => Effect.ignoreLogged(finish(Exit.isSuccess(exit) ? "COMMIT" : "ROLLBACK")))
-      const run: Run = (steps) =>
+      const run: Run = (steps, options) =>
         Effect.suspend(() => {
-          if (open) return connection.run(steps)
+          if (open) return connection.run(steps, options)
           open = true
           return Effect.map(connection.run([{ text: "BEGIN", params: [], prepare: true }, ...steps]), (results) =>
             results.slice(1)

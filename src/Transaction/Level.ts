@@ -17,6 +17,18 @@ export const askForXid: Query = { text: "SELECT pg_catalog.pg_current_xact_id_if
 /** Texts that are kept of a transaction that runs many statements. */
 const keptTexts = 10
 
+/**
+ * What only moves the transaction along is answered at once, and is waited for where nothing can interrupt the waiting:
+ * without an answer for this long, in milliseconds, it takes its connection with it.
+ */
+export const controlTimeout = 5_000
+
+/** The operations of a level that only move the transaction along. */
+const moves: ReadonlySet<string> = new Set(["savepoint", "release", "rollback", "close"])
+
+/** A COMMIT without an answer for this long, in milliseconds, is in doubt. */
+export const commitTimeout = 30_000
+
 /** The connection and what all levels of one transaction share. */
 export class Session {
   /** Set from the moment the outermost level starts to end. */
@@ -83,7 +95,8 @@ export class Session {
     const options = {
       operation,
       inTransaction: this.begun,
-      batchFrom: batchFrom === undefined ? undefined : before.length + batchFrom
+      batchFrom: batchFrom === undefined ? undefined : before.length + batchFrom,
+      replyWithin: moves.has(operation) ? controlTimeout : undefined
     }
     this.begun = true
     if (before.length === 0 && !asks) return connection.run(steps, options)

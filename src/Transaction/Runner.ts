@@ -24,7 +24,7 @@ import type { Batch } from "./Batch.ts"
 import { make as makeMarkers, markerStep } from "./CommitMarker.ts"
 import { defaultWarnAfter, warnOfAge } from "./warnOfAge.ts"
 import { beginSteps, commitStep, defaults } from "./begin.ts"
-import { Level, Session } from "./Level.ts"
+import { commitTimeout, controlTimeout, Level, Session } from "./Level.ts"
 import type { Hook } from "./Level.ts"
 
 /** A level of a transaction as `@effect/sql` sees it. */
@@ -53,15 +53,9 @@ export interface RunnerOptions {
   readonly own: (connection: Connection) => LevelConnection | undefined
 }
 
-/** A COMMIT without an answer for this long, in milliseconds, is in doubt. */
-const commitTimeout = 30_000
-
-/** A ROLLBACK without an answer for this long, in milliseconds, takes its connection with it. */
-const rollbackTimeout = 5_000
-
 const justCommit = [commitStep]
 const committing = { operation: "commit", inTransaction: true, replyWithin: commitTimeout, toTheEnd: true }
-const rollingBack = { operation: "rollback", replyWithin: rollbackTimeout, toTheEnd: true }
+const rollingBack = { operation: "rollback", replyWithin: controlTimeout, toTheEnd: true }
 
 let lastClient = 0
 let lastTransaction = 0
