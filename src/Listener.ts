@@ -15,7 +15,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { ConnectionTarget } from "./DatabaseConfig.ts"
 import type { DatabaseError } from "./DatabaseError.ts"
-import { openTarget } from "./internal/pg/openTarget.ts"
+import { openTarget, withinConnectTimeout } from "./internal/pg/openTarget.ts"
 import type { WireConnection } from "./internal/pg/WireConnection.ts"
 
 /**
@@ -91,11 +91,14 @@ export const make = (target: ConnectionTarget): Effect.Effect<Listener["Type"], 
       for (const queue of channels.get(channel) ?? []) queue.unsafeOffer(event)
     }
 
-    const command = (verb: "LISTEN" | "UNLISTEN", channel: string) => ({
-      text: `${verb} "${channel.replaceAll('"', '""')}"`,
-      params: [],
-      prepare: false
-    })
+    /** A server that does not answer is as good as one that cannot be connected to; nobody else could join meanwhile. */
+    const tell = (connection: WireConnection, verb: "LISTEN" | "UNLISTEN", channel: string) => {
+      const text = `${verb} "${channel.replaceAll('"', '""')}"`
+      return withinConnectTimeout(
+        target,
+        connection.run([{ text, params: [], prepare: false }], { operation: "listen" })
+      )
+    }
 
     const open = Effect.gen(function* () {
       const opened = yield* openTarget(target, {
@@ -105,7 +108,7 @@ export const make = (target: ConnectionTarget): Effect.Effect<Listener["Type"], 
       opened.onNotification = ({ channel, payload, processId }) =>
         publish(channel, new Notification({ channel, payload: payload ?? "", processId }))
       yield* Effect.onError(
-        Effect.forEach(channels.keys(), (channel) => opened.run([command("LISTEN", channel)], { operation: "listen" })),
+        Effect.forEach(channels.keys(), (channel) => tell(opened, "LISTEN", channel)),
         () => opened.end
       )
       connection = opened
@@ -141,7 +144,7 @@ export const make = (target: ConnectionTarget): Effect.Effect<Listener["Type"], 
         channels.set(channel, new Set([queue]))
         // A new connection listens to every known channel, this one included.
         if (connection === undefined) yield* open
-        else yield* connection.run([command("LISTEN", channel)], { operation: "listen" })
+        else yield* tell(connection, "LISTEN", channel)
       })
 
     const leave = (channel: string, queue: Queue.Enqueue<Event>) =>
@@ -152,7 +155,7 @@ export const make = (target: ConnectionTarget): Effect.Effect<Listener["Type"], 
         channels.delete(channel)
         const open = connection
         if (open === undefined) return Effect.void
-        if (channels.size > 0) return Effect.ignore(open.run([command("UNLISTEN", channel)], { operation: "listen" }))
+        if (channels.size > 0) return Effect.ignore(tell(open, "UNLISTEN", channel))
         connection = undefined
         open.onClosed = undefined
         return open.end
