@@ -26,11 +26,26 @@ export interface FaultProxy {
   readonly reset: Effect.Effect<void>
   /** Lets the server send this many more bytes over each connection, then resets it in the middle. */
   readonly cutAfter: (bytes: number) => Effect.Effect<void>
-  /** Connections that are open now. */
   /** Cuts one connection: in place of the next thing that a client says, or of the next that a server answers. */
   readonly cutNext: (what: "request" | "answer") => Effect.Effect<void>
+  /** Waits for a client to say this text (bytes, as latin1), and does this to it or to what the server answers it, once. */
+  readonly strike: (said: string, fault: Strike) => Effect.Effect<void>
+  /** Whether the last `strike` has happened. */
+  readonly struck: Effect.Effect<boolean>
+  /** Connections that are open now. */
   readonly connections: Effect.Effect<number>
 }
+
+export interface Strike {
+  /** Reset that connection, or go silent on all of them until `pass`. */
+  readonly fault: "cut" | "stall"
+  readonly on: "request" | "answer"
+  /** Bytes of the answer that still pass. @default 0 */
+  readonly after?: number | undefined
+}
+
+/** The code that a CancelRequest has in the place of a protocol version, for `strike`. */
+export const cancelCode = "\x04\xd2\x16\x2e"
 
 interface Pair {
   readonly client: Socket
@@ -39,6 +54,8 @@ interface Pair {
   readonly held: Array<() => void>
   muted: boolean
   remaining: number
+  /** What happens when nothing remains. */
+  then: Strike["fault"]
 }
 
 const listen = (server: Server, port: number) =>
@@ -57,6 +74,7 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
     let silent = false
     let budget = Number.POSITIVE_INFINITY
     let doomed: "request" | "answer" | undefined
+    let awaited: (Strike & { readonly said: Buffer }) | undefined
 
     const cut = (pair: Pair) => {
       pairs.delete(pair)
@@ -69,6 +87,17 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
         doomed = undefined
         return cut(pair)
       }
+      if (awaited !== undefined && !fromServer && chunk.includes(awaited.said)) {
+        const { after = 0, fault, on } = awaited
+        awaited = undefined
+        if (on === "request") {
+          if (fault === "cut") return cut(pair)
+          silent = true
+        } else {
+          pair.remaining = after
+          pair.then = fault
+        }
+      }
       const deliver = () => {
         if (silent || pair.muted) return void pair.held.push(deliver)
         if (to.destroyed) return
@@ -76,14 +105,20 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
           if (fromServer) pair.remaining -= chunk.length
           return void to.write(chunk)
         }
-        to.write(chunk.subarray(0, pair.remaining), () => cut(pair))
+        const head = chunk.subarray(0, pair.remaining)
+        if (pair.then === "cut") return void to.write(head, () => cut(pair))
+        silent = true
+        to.write(head)
+        const rest = chunk.subarray(pair.remaining)
+        pair.remaining = Number.POSITIVE_INFINITY
+        pair.held.push(() => to.write(rest))
       }
       if (delay > 0) setTimeout(deliver, delay)
       else deliver()
     }
     const accept = (client: Socket) => {
       const server = connect({ host: "127.0.0.1", port: target, noDelay: true })
-      const pair: Pair = { client, server, held: [], muted: false, remaining: budget }
+      const pair: Pair = { client, server, held: [], muted: false, remaining: budget, then: "cut" }
       pairs.add(pair)
       client.setNoDelay(true)
       client.on("data", (chunk: Buffer) => forward(pair, server, chunk))
@@ -128,10 +163,12 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
         sync(() => {
           delay = 0
           silent = false
+          awaited = undefined
           budget = Number.POSITIVE_INFINITY
           for (const pair of pairs) {
             pair.remaining = budget
-            pair.muted = false
+              pair.muted = false
+              pair.then = "cut"
             for (const deliver of pair.held.splice(0)) deliver()
           }
         })
@@ -152,6 +189,8 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
           for (const pair of pairs) pair.remaining = bytes
         }),
       cutNext: (what) => sync(() => (doomed = what)),
+      strike: (said, fault) => sync(() => (awaited = { ...fault, said: Buffer.from(said, "latin1") })),
+      struck: Effect.sync(() => awaited === undefined),
       connections: Effect.sync(() => pairs.size)
     }
   })
