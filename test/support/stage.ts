@@ -62,11 +62,10 @@ export const outcomeOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effec
     return Effect.succeed(Option.isSome(error) ? error.value.reason : String(failure.value))
   })
 
-/** Nobody holds a connection or waits for one, the counters add up, and the server has no session that the pool lost. */
-export const assertSound = (
-  { name, pool }: Pick<Stage, "name" | "pool">,
-  direct: ConnectionPool.ConnectionPool["Type"]
-) =>
+type Pool = ConnectionPool.ConnectionPool["Type"]
+
+/** Nobody holds a connection or waits for one, and the counters add up. */
+export const assertSettled = (pool: Pool) =>
   Effect.gen(function* () {
     yield* inRealTime(
       withinSeconds(
@@ -77,6 +76,12 @@ export const assertSound = (
     const { closed, leaks, opened, total } = yield* pool.stats
     assert.strictEqual(opened - Object.values(closed).reduce((sum, n) => sum + n, 0), total)
     assert.strictEqual(leaks, 0)
+  })
+
+/** The pool is settled, and the server has no session that it lost. */
+export const assertSound = ({ name, pool }: Pick<Stage, "name" | "pool">, direct: Pool) =>
+  Effect.gen(function* () {
+    yield* assertSettled(pool)
     const sessions = direct.run([
       query("SELECT state FROM pg_stat_activity WHERE application_name IN ($1, $1 || ' listener')", [name])
     ])
