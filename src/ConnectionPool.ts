@@ -30,10 +30,10 @@ import * as RetryPolicy from "./RetryPolicy.ts"
 import { lease, reserve, run, startRead, use } from "./ConnectionPool/running.ts"
 import type { Running } from "./ConnectionPool/running.ts"
 import type { XactOutcome } from "./ConnectionPool/xactStatus.ts"
-import { openTarget } from "./internal/pg/openTarget.ts"
 import type { Result } from "./internal/pg/Result.ts"
 import * as TypeParsers from "./internal/pg/typeParsers.ts"
 import type { TypeOptions } from "./internal/pg/typeParsers.ts"
+import { openTarget, withinConnectTimeout } from "./internal/pg/openTarget.ts"
 import type { WireConnection } from "./internal/pg/WireConnection.ts"
 
 export type {
@@ -257,7 +257,7 @@ export class ConnectionPool extends Context.Tag("plinth/ConnectionPool")<
 export interface PoolOptions {
   readonly target: ConnectionTarget
   readonly settings: PoolSettings
-  /** Runs once on every new connection before anybody gets it; its failure closes the connection. */
+  /** Runs once on every new connection before anybody gets it; its failure closes the connection. It has `connectTimeout`. */
   readonly onOpen?: ((connection: PooledConnection) => Effect.Effect<void, DatabaseError>) | undefined
   /**
    * Build the pool although its server cannot be reached now.
@@ -441,7 +441,7 @@ const wireDriver = (options: PoolOptions): Driver<WireConnection> => {
         ? opened
         : Effect.flatMap(opened, (connection) =>
             Effect.as(
-              Effect.onError(onOpen(connection), () => connection.end),
+              Effect.onError(withinConnectTimeout(target, onOpen(connection)), () => connection.end),
               connection
             )
           ),
