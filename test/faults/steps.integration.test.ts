@@ -49,16 +49,21 @@ const server = Layer.scoped(
   })
 ).pipe(Layer.provide(EmbeddedPostgres.layer()))
 
-const endsInTime = (step: Step, fault: Strike["fault"], on: Strike["on"]) =>
-  Effect.gen(function* () {
+const endsInTime = (step: Step, fault: Strike["fault"], on: Strike["on"]) => {
+  // Nothing waits for a deadline when a connection is cut.
+  const pace = fault === "cut" ? inRealTime : hurried
+  return Effect.gen(function* () {
     const { direct, url } = yield* Server
-    const stage = yield* Stages.make(url, `step ${++played}`, {
-      connectTimeout: "8 seconds",
+    const options: DatabaseConfig.Options = {
+      // Also the time that a slow machine has to connect.
+      connectTimeout: step.isConnect === true ? "16 seconds" : "1 minute",
+      acquireTimeout: "2 minutes",
       leakAfter: "1 hour",
       ...(step.untimed === true ? {} : { statementTimeout: "2 seconds" })
-    })
+    }
+    const stage = yield* Effect.retry(Stages.make(url, `step ${++played}`, options), { times: 3 })
     const { pool, proxy, sql } = stage
-    if (step.connects === true) {
+    if (step.startsOff === true) {
       yield* proxy.reset
       yield* withinSeconds(
         100,
@@ -73,7 +78,7 @@ const endsInTime = (step: Step, fault: Strike["fault"], on: Strike["on"]) =>
         : proxy.strike(step.said, { fault, on, after: step.after })
     const program = step.said === undefined ? Effect.zipRight(arm, step.program(stage, arm)) : step.program(stage, arm)
     const outcome = yield* Stages.outcomeOf(program).pipe(
-      hurried,
+      pace,
       Effect.disconnect,
       // Room for a machine that is slow; what hangs would hang for ever.
       (ends) =>
@@ -91,7 +96,8 @@ const endsInTime = (step: Step, fault: Strike["fault"], on: Strike["on"]) =>
     const next = Effect.retry(sql`SELECT 1 AS one`, { times: 5, while: isConnectionFailure })
     assert.deepStrictEqual(yield* next, [{ one: 1 }])
     yield* Stages.assertSound(stage, direct)
-  }).pipe(hurried)
+  }).pipe(pace)
+}
 
 layer(server, { excludeTestServices: true, timeout: 60_000 })("a connection", (it) => {
   for (const step of steps) {
@@ -132,8 +138,8 @@ layer(server, { excludeTestServices: true, timeout: 60_000 })("a connection", (i
       const proxy = yield* FaultProxy.make(Number(new URL(Redacted.value(url)).port))
       const config = yield* DatabaseConfig.make({
         url: proxy.url(url),
-        connectTimeout: "8 seconds",
-        acquireTimeout: "30 seconds",
+        connectTimeout: "16 seconds",
+        acquireTimeout: "2 minutes",
         minConnections: 0,
         maxConnections: 1,
         applicationName: "prepared"

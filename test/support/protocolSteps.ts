@@ -16,8 +16,10 @@ export interface Step {
   readonly said?: string
   readonly on?: ReadonlyArray<Strike["on"]>
   readonly after?: number
-  /** Begins without a connection, which the step then makes. */
-  readonly connects?: boolean
+  /** Begins without a connection in the pool, which the step then makes. */
+  readonly startsOff?: boolean
+  /** Its limit is that of a connect. */
+  readonly isConnect?: boolean
   /** The program; `arm` makes the next saying the one that is struck. */
   readonly program: (stage: Stage, arm: Effect.Effect<void>) => Effect.Effect<unknown, unknown>
   /** Without a `statement_timeout`: the step has a limit of its own. */
@@ -32,38 +34,42 @@ export interface Step {
 export const steps: ReadonlyArray<Step> = [
   {
     name: "TCP connect",
-    connects: true,
+    startsOff: true,
+    isConnect: true,
     program: ({ sql }) => sql`SELECT 1`,
     cut: ["ConnectionRefused"],
     stall: ["ConnectionRefused"],
-    seconds: 15
+    seconds: 20
   },
   {
     name: "startup message",
     said: "database\0",
-    connects: true,
+    startsOff: true,
+    isConnect: true,
     program: ({ sql }, arm) => Effect.zipRight(arm, sql`SELECT 1`),
     cut: ["ConnectionLost"],
     stall: ["ConnectionRefused"],
-    seconds: 15
+    seconds: 20
   },
   {
     name: "first half of the SCRAM exchange",
     said: "SCRAM-SHA-256",
-    connects: true,
+    startsOff: true,
+    isConnect: true,
     program: ({ sql }, arm) => Effect.zipRight(arm, sql`SELECT 1`),
     cut: ["ConnectionLost"],
     stall: ["ConnectionRefused"],
-    seconds: 15
+    seconds: 20
   },
   {
     name: "second half of the SCRAM exchange",
     said: ",p=",
-    connects: true,
+    startsOff: true,
+    isConnect: true,
     program: ({ sql }, arm) => Effect.zipRight(arm, sql`SELECT 1`),
     cut: ["ConnectionLost"],
     stall: ["ConnectionRefused"],
-    seconds: 15
+    seconds: 20
   },
   {
     name: "first query",
@@ -225,15 +231,17 @@ export const steps: ReadonlyArray<Step> = [
   },
   {
     name: "LISTEN",
+    isConnect: true,
     said: "LISTEN",
     untimed: true,
     program: ({ listener }, arm) => Effect.zipRight(arm, Stream.runDrain(listener.listen("steps"))),
     cut: ["ConnectionLost"],
     stall: ["ConnectionRefused"],
-    seconds: 25
+    seconds: 45
   },
   {
     name: "UNLISTEN",
+    isConnect: true,
     said: "UNLISTEN",
     untimed: true,
     program: ({ listener, sql }, arm) =>
@@ -253,6 +261,6 @@ export const steps: ReadonlyArray<Step> = [
       ),
     cut: ["success"],
     stall: ["success"],
-    seconds: 25
+    seconds: 45
   }
 ]
