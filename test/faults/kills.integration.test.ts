@@ -36,7 +36,7 @@ const stageOf = (name: string) =>
   Effect.gen(function* () {
     const { url } = yield* TestDatabase.TestDatabase
     const direct = yield* Stages.openDirect(url)
-    const stage = yield* Stages.make(url, name, { minConnections: 2 })
+    const stage = yield* Stages.make(url, name, { minConnections: 2, validateAfter: "1 hour" })
     const { pool, sql } = stage
     yield* direct.run([query(`CREATE TABLE ${name} (id int)`)])
     yield* withinSeconds(
@@ -61,12 +61,17 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("a backend that is ki
   it.scoped("before BEGIN fails the transaction before it has begun", () =>
     Effect.gen(function* () {
       const { direct, insert, rows, stage } = yield* stageOf("killed_before")
-      const { proxy, sql } = stage
+      const { pool, proxy, sql } = stage
       // The server's farewell is on its way when BEGIN is sent.
-      yield* proxy.latency("100 millis")
+      yield* proxy.blackhole
       yield* killWhen(direct, stage, "true")
-      assertLost(yield* failureOf(sql.withTransaction(insert(1))))
+      const running = yield* Effect.fork(failureOf(sql.withTransaction(insert(1))))
+      yield* withinSeconds(
+        10,
+        Effect.map(pool.stats, ({ used }) => used === 1)
+      )
       yield* proxy.pass
+      assertLost(yield* Fiber.join(running))
       assert.deepStrictEqual(yield* rows, [])
       yield* Stages.assertSound(stage, direct)
     })
