@@ -29,6 +29,7 @@ export * as QueryRouter from "./QueryRouter.ts"
 export * as HealthCheck from "./HealthCheck.ts"
 export * as Migrator from "./Migrator.ts"
 export * as HealthMonitor from "./HealthMonitor.ts"
+export * as PoolOptimizer from "./PoolOptimizer.ts"
 export * as Backup from "./Backup.ts"
 
 // the default stack
