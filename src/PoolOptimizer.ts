@@ -13,8 +13,7 @@ export type { Alert, Observation } from "./PoolOptimizer/alerts.ts"
 export { knee } from "./PoolOptimizer/knee.ts"
 export type { Knee, LatencyPoint } from "./PoolOptimizer/knee.ts"
 export { measure } from "./PoolOptimizer/measure.ts"
-export type { MeasuredTimes, Measurement } from "./PoolOptimizer/measure.ts"
-export type { PoolSnapshot, TimeHistogram } from "./PoolOptimizer/PoolTimes.ts"
+export type { MeasuredTimes, Measurement, PoolSnapshot } from "./PoolOptimizer/measure.ts"
 export {
   busyQuantile,
   connectionsFor,

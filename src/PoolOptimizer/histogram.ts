@@ -1,7 +1,7 @@
 /**
  * What the histograms of a pool's times say of a window, and how exactly.
  */
-import type { TimeHistogram } from "./PoolTimes.ts"
+import type { TimeHistogram } from "../ConnectionPool.ts"
 
 /** What happened between two readings. `max` cannot be subtracted: it stays that since the start. */
 export const difference = (before: TimeHistogram, after: TimeHistogram): TimeHistogram => {

@@ -2,8 +2,16 @@
  * What a pool did within a window: the difference of two snapshots.
  */
 import * as Duration from "effect/Duration"
+import type { PoolStats, TimeHistogram } from "../ConnectionPool.ts"
 import { difference, quantileMs, variationOf } from "./histogram.ts"
-import type { PoolSnapshot, TimeHistogram } from "./PoolTimes.ts"
+
+/**
+ * What is read of a pool's statistics.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type PoolSnapshot = Pick<PoolStats, "acquired" | "timeouts" | "refused" | "waiting" | "lanes" | "max" | "times">
 
 /**
  * Times of a window. All 0 where nothing was measured.
@@ -43,7 +51,7 @@ export interface Measurement {
   readonly busy: number
   /** `busy` of the pool's maximum. */
   readonly utilisation: number
-  /** Checkouts that timed out, of all that ended with or without a connection. */
+  /** Checkouts that timed out or were refused, of all that ended with or without a connection. */
   readonly errorShare: number
   /** How many waited at the end. */
   readonly waiting: number
@@ -64,8 +72,8 @@ export const measure = (before: PoolSnapshot, after: PoolSnapshot, elapsed: Dura
   const use = times(({ use }) => use)
   const read = times(({ read }) => read)
   const acquired = after.acquired - before.acquired
-  const timeouts = after.timeouts - before.timeouts
-  const asked = acquired + timeouts
+  const failed = after.timeouts - before.timeouts + after.refused - before.refused
+  const asked = acquired + failed
   const busy = Math.min(use.sum / elapsedMs + after.lanes, after.max)
   return {
     elapsedMs,
@@ -77,7 +85,7 @@ export const measure = (before: PoolSnapshot, after: PoolSnapshot, elapsed: Dura
     read: measured(read),
     busy,
     utilisation: busy / Math.max(1, after.max),
-    errorShare: asked === 0 ? 0 : timeouts / asked,
+    errorShare: asked === 0 ? 0 : failed / asked,
     waiting: after.waiting,
     max: after.max
   }
