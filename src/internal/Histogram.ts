@@ -32,8 +32,9 @@ export class Histogram {
     this.count++
     this.sum += ms
     if (ms > this.max) this.max = ms
-    // The exponent of the smallest bound that is no less.
-    const index = ms <= firstBound ? 0 : Math.min(32 - Math.clz32(Math.ceil(ms / firstBound) - 1), bounds.length - 1)
+    // The exponent of the smallest bound that is no less. Held below 32 bits, which three days are more than.
+    const units = Math.min(Math.ceil(ms / firstBound), 2 ** 31)
+    const index = ms <= firstBound ? 0 : Math.min(32 - Math.clz32(units - 1), bounds.length - 1)
     this.counts[index] = (this.counts[index] ?? 0) + 1
   }
 
