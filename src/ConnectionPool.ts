@@ -351,7 +351,12 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
     yield* Effect.sync(() => {
       core.maintain()
       lanes.maintain()
-    }).pipe(Effect.schedule(Schedule.spaced(maintenanceInterval)), Effect.forkScoped)
+    }).pipe(
+      Effect.schedule(Schedule.spaced(maintenanceInterval)),
+      // A pool may be opened where nothing can be interrupted, and its closing interrupts this.
+      Effect.interruptible,
+      Effect.forkScoped
+    )
 
     return {
       target,
