@@ -27,5 +27,7 @@ export {
 export type { Queue, Target } from "./PoolOptimizer/queueing.ts"
 export { simulate, variationOf } from "./PoolOptimizer/simulate.ts"
 export type { SimulateOptions, SimulationResult, TimeFigures, UseDistribution } from "./PoolOptimizer/simulate.ts"
+export { sample, survey } from "./PoolOptimizer/survey.ts"
+export type { Application, Sample, Survey } from "./PoolOptimizer/survey.ts"
 export { onTop } from "./PoolOptimizer/Workload.ts"
 export type { Server, Workload } from "./PoolOptimizer/Workload.ts"

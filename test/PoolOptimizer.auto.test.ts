@@ -109,8 +109,8 @@ describe("PoolOptimizer.auto", () => {
   for (const from of [3, 30]) {
     it.effect(`finds the knee of a server that is overloaded, from a pool of ${from}`, () =>
       Effect.gen(function* () {
-        const { sizes } = yield* run({ perSecond: 220, cores: 8, from, windows: 150 }, { max: 40, probeEvery: 30 })
-        const last = sizes.slice(-40)
+        const { sizes } = yield* run({ perSecond: 220, cores: 8, from, windows: 110 }, { max: 40, probeEvery: 20 })
+        const last = sizes.slice(-30)
         assert.isAtLeast(mean(last), 8)
         assert.isAtMost(mean(last), 13)
         assert.isAtMost(Math.max(...last), 16)
@@ -120,7 +120,7 @@ describe("PoolOptimizer.auto", () => {
 
   it.effect("grows to its bound and no further on a server that does not slow down", () =>
     Effect.gen(function* () {
-      const { resizes, sizes } = yield* run({ perSecond: 600, from: 4, windows: 60 }, { max: 12 })
+      const { resizes, sizes } = yield* run({ perSecond: 600, from: 4, windows: 50 }, { max: 12 })
       assert.strictEqual(sizes.at(-1), 12)
       assert.strictEqual(Math.max(...resizes), 12)
     })
@@ -129,7 +129,7 @@ describe("PoolOptimizer.auto", () => {
   it.effect("never moves a quiet pool, nor one that has enough", () =>
     Effect.gen(function* () {
       for (const perSecond of [0.5, 20, 100]) {
-        const { resizes } = yield* run({ perSecond, from: 10, windows: 25 })
+        const { resizes } = yield* run({ perSecond, from: 10, windows: 15 })
         assert.deepStrictEqual(resizes, [])
       }
     })

@@ -10,12 +10,12 @@ const near = (actual: number, expected: number, share: number, message: string):
 describe("the simulation of a pool", () => {
   it("waits as Erlang C says, for exponential use times", () => {
     for (const [arrivals, connections] of [
-      [80, 1],
+      [70, 1],
       [240, 3],
-      [850, 10]
+      [750, 10]
     ] as const) {
       const queue = { load: arrivals / 100, connections, useMs: 10, variation: 1 }
-      const result = simulate({ arrivals, use: 10, connections, duration: 300_000_000 / arrivals, acquireTimeout: 1e9 })
+      const result = simulate({ arrivals, use: 10, connections, duration: 150_000_000 / arrivals, acquireTimeout: 1e9 })
       const name = `${arrivals}/s on ${connections}`
       near(result.wait.meanMs, meanWaitMs(queue), 0.05, `mean wait, ${name}`)
       near(result.wait.p95Ms, waitQuantileMs(queue, 0.95), 0.05, `p95, ${name}`)
@@ -33,7 +33,7 @@ describe("the simulation of a pool", () => {
         connections: 1,
         distribution,
         variation,
-        duration: 300_000_000 / 70,
+        duration: 150_000_000 / 70,
         acquireTimeout: 1e9
       })
       near(result.wait.meanMs, meanWaitMs({ load: 0.7, connections: 1, useMs: 10, variation }), 0.05, distribution)

@@ -2,6 +2,7 @@
  * How large a pool should be: what the work needs, held below what the server can do and what it lets in.
  */
 import * as Duration from "effect/Duration"
+import { significant } from "../internal/significant.ts"
 import type { Advice, Limit } from "./Advice.ts"
 import type { Alert } from "./alerts.ts"
 import { alerts, thresholds } from "./alerts.ts"
@@ -129,8 +130,8 @@ const needOf = ({ waiting = 0.01, workload }: AdviseOptions, processes: number):
     variation,
     perProcess,
     reasons: [
-      `${show(arrivalsPerSecond)} uses a second of ${show(useMs)} ms each keep ${show(load)} ${plural(load, "connection")} busy on average (Little's law)` +
-        (processes === 1 ? "" : `, ${show(load / processes)} in each of ${processes} processes`),
+      `${significant(arrivalsPerSecond)} uses a second of ${significant(useMs)} ms each keep ${significant(load)} ${plural(load, "connection")} busy on average (Little's law)` +
+        (processes === 1 ? "" : `, ${significant(load / processes)} in each of ${processes} processes`),
       `For at most ${percent(waiting)} of the checkouts to wait (Erlang C), at a utilisation of at most ${percent(thresholds.utilisation.warning)}, ` +
         `${processes === 1 ? "it takes" : "each process needs"} ${perProcess} ${plural(perProcess, "connection")}` +
         (processes === 1
@@ -159,7 +160,7 @@ const ceilingOf = ({ latencies, server, workload }: AdviseOptions): Ceiling => {
       knee: found.concurrency,
       startingPoint,
       reasons: [
-        `Measured, the server does best with ${found.concurrency} busy connections, at ${show(found.latencyMs)} ms: beyond, latency grows by more than throughput, and waiting in the pool is cheaper than in the server`
+        `Measured, the server does best with ${found.concurrency} busy connections, at ${significant(found.latencyMs)} ms: beyond, latency grows by more than throughput, and waiting in the pool is cheaper than in the server`
       ],
       unknowns: []
     }
@@ -237,7 +238,7 @@ const outcomeOf = ({ load, useMs, variation }: Need, max: number, processes: num
     measure: "capacity",
     value: load,
     threshold: max * processes,
-    message: `the work keeps ${show(load)} connections busy and ${max * processes} is all there can be: the queue grows without end. Make the uses shorter, read from replicas, or get a larger server`
+    message: `the work keeps ${significant(load)} connections busy and ${max * processes} is all there can be: the queue grows without end. Make the uses shorter, read from replicas, or get a larger server`
   }
   return {
     figures: {
@@ -247,7 +248,7 @@ const outcomeOf = ({ load, useMs, variation }: Need, max: number, processes: num
     },
     reasons: isStable
       ? [
-          `With ${max} ${plural(max, "connection")}${processes === 1 ? "" : " per process"} the pool is ${percent(utilisation)} busy, ${percent(waitingProbability(queue.load, max))} of the checkouts wait, and the mean wait is ${show(meanWait)} ms`
+          `With ${max} ${plural(max, "connection")}${processes === 1 ? "" : " per process"} the pool is ${percent(utilisation)} busy, ${percent(waitingProbability(queue.load, max))} of the checkouts wait, and the mean wait is ${significant(meanWait)} ms`
         ]
       : [],
     alerts: isStable
@@ -256,10 +257,6 @@ const outcomeOf = ({ load, useMs, variation }: Need, max: number, processes: num
   }
 }
 
-/** As many digits as anybody believes. */
-const show = (value: number): string =>
-  value.toLocaleString("en-US", value >= 100 ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 3 })
-
-const percent = (share: number): string => `${show(100 * share)} %`
+const percent = (share: number): string => `${significant(100 * share)} %`
 
 const plural = (value: number, one: string, many = `${one}s`): string => (value === 1 ? one : many)

@@ -108,7 +108,11 @@ export const auto = (options: AutoOptions): Effect.Effect<Auto, never, Connectio
     const size = sizeOf(begin, bounds)
     yield* apply(size, first.max)
     yield* Ref.update(status, (last) => ({ ...last, max: size }))
-    yield* Effect.iterate(yield* reading(pool), { while: () => true, body: look }).pipe(Effect.forkScoped)
+    yield* Effect.iterate(yield* reading(pool), { while: () => true, body: look }).pipe(
+      // It may be started where nothing can be interrupted, and the end of the scope interrupts it.
+      Effect.interruptible,
+      Effect.forkScoped
+    )
     return { status: Ref.get(status) }
   })
 

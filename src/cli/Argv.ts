@@ -149,7 +149,8 @@ const answered = ["help", "version", "completions"]
 /** Values whose form can be judged without knowing what they are for. */
 const forms: Readonly<Partial<Record<string, { readonly pattern: RegExp; readonly description: string }>>> = {
   number: { pattern: /^\d{1,9}$/, description: "a whole number, such as 2" },
-  duration: { pattern: /^\d+(\.\d+)? ?(ms|s|m|min|h)$/, description: "a number with a unit, such as 500ms, 10s or 2m" }
+  duration: { pattern: /^\d+(\.\d+)? ?(ms|s|m|min|h)$/, description: "a number with a unit, such as 500ms, 10s or 2m" },
+  rate: { pattern: /^\d+(\.\d+)? ?\/ ?(s|m|min|h)$/, description: "a number per unit of time, such as 500/s or 90/min" }
 }
 
 /** An option as it stands on the command line. */

@@ -7,13 +7,14 @@
 export interface OptionSpec {
   readonly name: string
   readonly alias?: string
-  /** What its value is; help shows it as the placeholder. Numbers and durations are checked. */
+  /** What its value is; help shows it as the placeholder. Numbers, durations and rates are checked. */
   readonly value?:
     | "url"
     | "file"
     | "directory"
     | "number"
     | "duration"
+    | "rate"
     | "id"
     | "name"
     | "method"

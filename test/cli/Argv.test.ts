@@ -48,6 +48,7 @@ describe("Argv", () => {
     ["migrate down --steps two", /--steps cannot be "two".*whole number/],
     ["migrate down --steps -1", /.*/],
     ["migrate up --lock-wait 10", /--lock-wait cannot be "10".*unit/],
+    ["pool simulate --arrivals 500", /--arrivals cannot be "500".*such as 500\/s/],
     ["health-check --format jsn", /--format cannot be "jsn".*Did you mean json/],
     ["migrate create", /needs <name>/],
     ["migrate up extra", /does not know what to do with "extra"/],

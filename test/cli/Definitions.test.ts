@@ -9,14 +9,15 @@ import { commonExits, exitsOf, walk } from "../../src/cli/Spec.ts"
 import { manual } from "../../src/cli/Manual.ts"
 import { help } from "../../src/cli/Help.ts"
 import { root as definitions } from "../../src/cli/specs/root.ts"
-import { backup, config, migrate, root } from "effect-plinth/cli"
+import { backup, config, migrate, pool, root } from "effect-plinth/cli"
 
 /** The commands that `@effect/cli` parses by, by the path of their definition. */
 const parsers = new Map<string, CommandDescriptor.Command<unknown>>([
   ...entries("plinth", Command.getSubcommands(root)),
   ...entries("plinth migrate", Command.getSubcommands(migrate)),
   ...entries("plinth backup", Command.getSubcommands(backup)),
-  ...entries("plinth config", Command.getSubcommands(config))
+  ...entries("plinth config", Command.getSubcommands(config)),
+  ...entries("plinth pool", Command.getSubcommands(pool))
 ])
 
 function entries(path: string, commands: HashMap.HashMap<string, CommandDescriptor.Command<unknown>>) {

@@ -8,6 +8,7 @@ import { config } from "./config.ts"
 import { dev } from "./dev.ts"
 import { healthCheck } from "./healthCheck.ts"
 import { migrate } from "./migrate.ts"
+import { pool } from "./pool.ts"
 import { reset } from "./reset.ts"
 import { route } from "./route.ts"
 import { setup } from "./setup.ts"
@@ -18,5 +19,5 @@ import { setup } from "./setup.ts"
  */
 export const root = Command.make("plinth").pipe(
   Command.withDescription(spec.root.summary),
-  Command.withSubcommands([setup, migrate, reset, healthCheck, backup, dev, config, route])
+  Command.withSubcommands([setup, migrate, reset, healthCheck, backup, dev, config, route, pool])
 )
