@@ -61,6 +61,14 @@ export interface Auto {
 }
 
 /**
+ * What is needed of a pool.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type WatchedPool = Pick<ConnectionPool["Type"], "name" | "stats" | "resize">
+
+/**
  * Watches the pool until the scope closes. Latency is the time that connections are held: waiting for one is the pool's
  * doing and says nothing of the server. Reads that share a connection do not count, they queue elsewhere.
  *
@@ -70,8 +78,16 @@ export interface Auto {
  * @category optimization
  */
 export const auto = (options: AutoOptions): Effect.Effect<Auto, never, ConnectionPool | Scope.Scope> =>
+  Effect.flatMap(ConnectionPool, (pool) => watch(pool, options))
+
+/**
+ * {@link auto} for a pool that is at hand as a value.
+ *
+ * @since 0.1.0
+ * @category optimization
+ */
+export const watch = (pool: WatchedPool, options: AutoOptions): Effect.Effect<Auto, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const pool = yield* ConnectionPool
     const window = Duration.decode(options.window ?? "5 seconds")
     const first = yield* pool.stats
     const poolMin = first.min
@@ -131,7 +147,7 @@ interface Reading {
   readonly nanos: bigint
 }
 
-const reading = (pool: ConnectionPool["Type"]): Effect.Effect<Reading> =>
+const reading = (pool: WatchedPool): Effect.Effect<Reading> =>
   Effect.all({ stats: pool.stats, nanos: Clock.currentTimeNanos })
 
 const seen = (measurement: Measurement) => ({

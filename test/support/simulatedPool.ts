@@ -2,7 +2,7 @@
  * A pool that only exists in the simulator, on the clock of the test: its statistics and its size are real to whoever
  * asks for them.
  */
-import { ConnectionPool } from "effect-plinth"
+import type { ConnectionPool } from "effect-plinth"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { SimulationOptions } from "../../src/PoolOptimizer/Simulation.ts"
@@ -51,5 +51,5 @@ export const simulatedPool = (options: SimulationOptions & { readonly min: numbe
       sizes.push(next.max)
       simulation.resize(next.max)
     })
-  return { layer: ConnectionPool.layerTest({ name: "simulated", stats, resize }), stats, resize, sizes }
+  return { name: "simulated", stats, resize, sizes }
 }
