@@ -50,6 +50,13 @@ describe("the formulas of queues", () => {
       { seed: 1, numRuns: 200 }
     ))
 
+  it("have an answer for loads that no pool can bear, and for what is no load, in no time", () => {
+    for (const load of [1e7, 1e300, Infinity, NaN]) {
+      assert.strictEqual(Queueing.connectionsFor(load, { waiting: 0.01, utilisation: 0.7 }), Infinity)
+      assert.strictEqual(Queueing.busyQuantile(load, 0.99), Infinity)
+    }
+  })
+
   it("give the quantile of busy connections of the Poisson distribution, of large loads too", () => {
     // P(X <= 5) = 0.9161, P(X <= 6) = 0.9665, P(X <= 8) = 0.9962 for a mean of 3.
     assert.strictEqual(Queueing.busyQuantile(3, 0.95), 6)

@@ -55,7 +55,7 @@ const defaultMax = 10
  * @category advice
  */
 export const advise = (options: AdviseOptions): Advice => {
-  const processes = options.processes ?? 1
+  const processes = Math.max(1, Math.floor(options.processes ?? 1))
   const need = needOf(options, processes)
   const ceiling = ceilingOf(options)
   const bound = boundOf(options.server, processes)
@@ -123,7 +123,15 @@ const needOf = ({ waiting = 0.01, workload }: AdviseOptions, processes: number):
   const { arrivalsPerSecond, variation = 1 } = workload
   const useMs = Duration.toMillis(workload.use)
   const load = (arrivalsPerSecond * useMs) / 1000
-  const perProcess = connectionsFor(load / processes, { waiting, utilisation: thresholds.utilisation.warning })
+  const target = { waiting, utilisation: thresholds.utilisation.warning }
+  const perProcess = connectionsFor(load / processes, target)
+  const each = `${perProcess} ${plural(perProcess, "connection")}`
+  const needed =
+    perProcess === Infinity
+      ? "no pool is large enough"
+      : processes === 1
+        ? `it takes ${each}`
+        : `each process needs ${each}, ${perProcess * processes} in all; one pool for all would need ${connectionsFor(load, target)}`
   return {
     load,
     useMs,
@@ -132,11 +140,7 @@ const needOf = ({ waiting = 0.01, workload }: AdviseOptions, processes: number):
     reasons: [
       `${significant(arrivalsPerSecond)} uses a second of ${significant(useMs)} ms each keep ${significant(load)} ${plural(load, "connection")} busy on average (Little's law)` +
         (processes === 1 ? "" : `, ${significant(load / processes)} in each of ${processes} processes`),
-      `For at most ${percent(waiting)} of the checkouts to wait (Erlang C), at a utilisation of at most ${percent(thresholds.utilisation.warning)}, ` +
-        `${processes === 1 ? "it takes" : "each process needs"} ${perProcess} ${plural(perProcess, "connection")}` +
-        (processes === 1
-          ? ""
-          : `, ${perProcess * processes} in all; one pool for all would need ${connectionsFor(load, { waiting, utilisation: thresholds.utilisation.warning })}`)
+      `For at most ${percent(waiting)} of the checkouts to wait (Erlang C), at a utilisation of at most ${percent(target.utilisation)}, ${needed}`
     ]
   }
 }

@@ -91,9 +91,12 @@ export const watch = (pool: WatchedPool, options: AutoOptions): Effect.Effect<Au
     const window = Duration.decode(options.window ?? "5 seconds")
     const first = yield* pool.stats
     const poolMin = first.min
+    const greatest = Math.max(1, Math.floor(options.max))
     const bounds: GradientOptions = {
       ...options,
-      min: Math.min(options.max, options.min ?? Math.max(2, poolMin))
+      // A pool of none would let nobody go on.
+      max: greatest,
+      min: Math.min(greatest, Math.max(1, options.min ?? Math.max(2, poolMin)))
     }
     const begin = start(Math.min(bounds.max, Math.max(bounds.min, first.max)))
     const status = yield* Ref.make<AutoStatus>({ max: first.max, gradient: begin })

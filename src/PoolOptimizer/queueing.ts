@@ -66,15 +66,19 @@ export const waitQuantileMs = (queue: Queue, share: number): number => {
   return Math.max(0, Math.log(waits / (1 - share)) * (useMs / (connections - load)) * ((1 + variation) / 2))
 }
 
+/** The sums take as many steps as there are connections, and no server has that many. */
+const greatestLoad = 1e6
+
 /**
  * How many connections are busy at most for a share of the time, if nobody ever has to wait: M/G/∞, in which that number
- * has a Poisson distribution whatever the use time is.
+ * has a Poisson distribution whatever the use time is. `Infinity` for more than a million Erlangs.
  *
  * @since 0.1.0
  * @category formulas
  */
 export const busyQuantile = (load: number, share: number): number => {
   if (load <= 0) return 0
+  if (!(load <= greatestLoad)) return Infinity
   // In logarithms: e^-load is 0 from a load of 745 on.
   let logTerm = -load
   let cumulative = Math.exp(logTerm)
@@ -102,12 +106,13 @@ export interface Target {
 }
 
 /**
- * The fewest connections that keep to the target.
+ * The fewest connections that keep to the target; `Infinity` for more than a million Erlangs.
  *
  * @since 0.1.0
  * @category formulas
  */
 export const connectionsFor = (load: number, target: Target): number => {
+  if (!(load <= greatestLoad && target.utilisation > 0)) return Infinity
   let inverse = 1
   for (let connections = 1; ; connections++) {
     inverse = 1 + (inverse * connections) / Math.max(load, Number.MIN_VALUE)

@@ -86,6 +86,7 @@ describe("plinth pool simulate", () => {
       for (const [args, says] of [
         [["--service", "4ms"], /needs --arrivals/],
         [["--arrivals", "0/s", "--service", "4ms"], /more than 0/],
+        [["--arrivals", "900000/s", "--service", "1h", "--duration", "1ms"], /keeps 3,240,000,000 connections busy/],
         [["--arrivals", "900000/s", "--service", "4ms"], /54,000,000 arrivals are too many/]
       ] as const) {
         const ended = yield* run(...args)

@@ -29,6 +29,9 @@ export interface Input {
 /** Work that is simulated in a few seconds and 100 MB. */
 const maxArrivals = 5_000_000
 
+/** Connections that a server could conceivably have: max_connections goes up to 262,143. */
+const maxLoad = 262_143
+
 /** The fewest connections with which one in a hundred waits, and no alert is given. */
 const target = { waiting: 0.01, utilisation: PoolOptimizer.thresholds.utilisation.warning }
 
@@ -50,10 +53,10 @@ export const simulate = (input: Input) =>
     const duration = yield* orDefault(input.duration, options.duration)
     const acquireTimeout = yield* orDefault(input.acquireTimeout, options.acquireTimeout)
     const seed = Option.getOrElse(input.seed, () => Number(options.seed.default))
-    yield* refuseTooMuch(arrivals, duration)
-
     const useMs = Duration.toMillis(service)
     const load = (arrivals * useMs) / 1000
+    yield* refuseTooMuch(arrivals, duration, load)
+
     const recommended = PoolOptimizer.connectionsFor(load, target)
     const variation = PoolOptimizer.variationOf({ distribution: input.distribution })
     const sizes = Option.match(given, { onSome: (size) => [size], onNone: () => sizesAround(load, recommended) })
@@ -128,8 +131,15 @@ const orDefault = (
     Option.getOrElse(() => Durations.fromText(option.default))
   )
 
-const refuseTooMuch = (arrivals: number, duration: Duration.Duration) => {
+const refuseTooMuch = (arrivals: number, duration: Duration.Duration, load: number) => {
   const expected = arrivals * Duration.toSeconds(duration)
+  if (load > maxLoad) {
+    return Exit.misused(
+      `That work keeps ${Format.count(Math.round(load))} connections busy`,
+      "Give fewer --arrivals or a shorter --service",
+      `no server has more than ${Format.count(maxLoad)}`
+    )
+  }
   return expected <= maxArrivals
     ? Effect.void
     : Exit.misused(
