@@ -110,8 +110,8 @@ const minTransactions = 50
  * a connection from `active_time` and `idle_in_transaction_time` of `pg_stat_database` (PostgreSQL 14), and one round
  * trip on top, in which the connection is the client's though the server does not know of it.
  *
- * Sessions report their counters once a second while they work and up to ten seconds later when they do not: a window of
- * a few seconds is for busy databases.
+ * Sessions report their counters once a second while they work and up to ten seconds later when they do not, and one that
+ * touches no table reports nothing: a window of a few seconds is for busy databases.
  *
  * @since 0.1.0
  * @category measuring
