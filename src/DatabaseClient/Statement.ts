@@ -12,6 +12,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Effectable from "effect/Effectable"
 import type * as Fiber from "effect/Fiber"
+import { NodeInspectSymbol } from "effect/Inspectable"
 import type * as Stream from "effect/Stream"
 import { isTraced } from "../internal/isTraced.ts"
 
@@ -146,6 +147,10 @@ class PlannedStatement<A> extends Effectable.Class<ReadonlyArray<A>, SqlError> i
   /** Without the parameters, which may be secrets. */
   toJSON(): unknown {
     return { _id: "@effect/sql/Statement", sql: this.compile()[0] }
+  }
+
+  [NodeInspectSymbol](): unknown {
+    return this.toJSON()
   }
 }
 

@@ -3,6 +3,7 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { NodeInspectSymbol } from "effect/Inspectable"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import type * as Pg from "pg"
@@ -210,6 +211,16 @@ export class WireConnection {
       ? Effect.void
       : Effect.asVoid(within(answerDeadline, cancelRequest(this.client, this.options.config)))
   )
+
+  /** What can be shown of it: what it was opened with holds a password and perhaps a key. */
+  toJSON(): unknown {
+    const { node, processId, status } = this
+    return { _id: "plinth/PooledConnection", node, processId, status }
+  }
+
+  [NodeInspectSymbol](): unknown {
+    return this.toJSON()
+  }
 
   /** Drop the socket at once. */
   destroy(reason = "the connection was closed by its pool"): void {
