@@ -277,7 +277,13 @@ const pool: ConnectionPool["Type"] = {
   run: () => Effect.succeed([]),
   read: () => Effect.succeed([]),
   readIf: () => Effect.succeedNone,
-  lease: () => Effect.succeed({ connection: connection(0), release: Effect.void, remind: () => {}, outcomeOf: () => Effect.succeedNone }),
+  lease: () =>
+    Effect.succeed({
+      connection: connection(0),
+      release: Effect.void,
+      remind: () => {},
+      outcomeOf: () => Effect.succeedNone
+    }),
   use: (f) => f(connection(0)),
   reserve: Effect.succeed(connection(0)),
   stats: Effect.dieMessage("not asked for"),

@@ -37,7 +37,7 @@ const contestant = (name: string, at: At): Contestant => ({
     )
 })
 
-export const isStock = process.env["PLINTH_TEST_CLIENT"] === "stock"
+const isStock = process.env["PLINTH_TEST_CLIENT"] === "stock"
 
 export const contestants: ReadonlyArray<Contestant> = isStock
   ? [
