@@ -15,6 +15,7 @@ import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { PCGRandom } from "effect/Utils"
+import { forkBackground } from "./internal/forkBackground.ts"
 import { PoolCore } from "./ConnectionPool/Core.ts"
 import { Lanes } from "./ConnectionPool/Lanes.ts"
 import type { CloseReason, Driver } from "./ConnectionPool/Core.ts"
@@ -351,12 +352,7 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
     yield* Effect.sync(() => {
       core.maintain()
       lanes.maintain()
-    }).pipe(
-      Effect.schedule(Schedule.spaced(maintenanceInterval)),
-      // A pool may be opened where nothing can be interrupted, and its closing interrupts this.
-      Effect.interruptible,
-      Effect.forkScoped
-    )
+    }).pipe(Effect.schedule(Schedule.spaced(maintenanceInterval)), forkBackground)
 
     return {
       target,

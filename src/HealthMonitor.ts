@@ -16,6 +16,7 @@ import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { forkBackground } from "./internal/forkBackground.ts"
 import type { HealthCheck, Status, Target, Tier } from "./HealthCheck.ts"
 import type { HealthMonitorError } from "./HealthMonitor/HealthMonitorError.ts"
 import type { Memory } from "./HealthMonitor/Pass.ts"
@@ -137,7 +138,7 @@ export const make = (options: Options): Effect.Effect<HealthMonitor["Type"], Hea
         Effect.asVoid
       )
     if (options.background !== false) {
-      yield* Effect.forEach(["probe", "fast", "catalogue"] as const, (tier) => Effect.forkScoped(background(tier)))
+      yield* Effect.forEach(["probe", "fast", "catalogue"] as const, (tier) => forkBackground(background(tier)))
     }
 
     return {

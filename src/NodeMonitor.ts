@@ -13,6 +13,7 @@ import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { forkBackground } from "./internal/forkBackground.ts"
 import { nodeName } from "./DatabaseConfig.ts"
 import type { ConnectionTarget, MonitorSettings } from "./DatabaseConfig.ts"
 import type { DatabaseError } from "./DatabaseError.ts"
@@ -220,6 +221,6 @@ const watch = (node: Node, interval: Duration.Duration) =>
       Effect.zipRight(Effect.sleep(wakeGap)),
       Effect.zipRight(pause),
       Effect.forever,
-      Effect.forkScoped
+      forkBackground
     )
   })

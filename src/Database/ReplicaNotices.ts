@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { forkBackground } from "../internal/forkBackground.ts"
 import { NodeMonitor } from "../NodeMonitor.ts"
 import type { MonitoredNode, NodeChange, NodeSample } from "../NodeMonitor.ts"
 
@@ -48,7 +49,7 @@ export const make: Effect.Effect<void, never, NodeMonitor | Scope.Scope> = Effec
     })
   yield* Stream.merge(changes, Stream.make(undefined)).pipe(
     Stream.runForEach((change) => Effect.forEach(replicas, (replica) => say(replica, change), { discard: true })),
-    Effect.forkScoped
+    forkBackground
   )
 })
 

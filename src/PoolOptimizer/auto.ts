@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Ref from "effect/Ref"
 import type * as Scope from "effect/Scope"
+import { forkBackground } from "../internal/forkBackground.ts"
 import { ConnectionPool } from "../ConnectionPool.ts"
 import type { PoolStats } from "../ConnectionPool.ts"
 import type { GradientOptions, GradientState, Verdict } from "./gradient.ts"
@@ -127,11 +128,7 @@ export const watch = (pool: WatchedPool, options: AutoOptions): Effect.Effect<Au
     const size = sizeOf(begin, bounds)
     yield* apply(size, first.max)
     yield* Ref.update(status, (last) => ({ ...last, max: size }))
-    yield* Effect.iterate(yield* reading(pool), { while: () => true, body: look }).pipe(
-      // It may be started where nothing can be interrupted, and the end of the scope interrupts it.
-      Effect.interruptible,
-      Effect.forkScoped
-    )
+    yield* forkBackground(Effect.iterate(yield* reading(pool), { while: () => true, body: look }))
     return { status: Ref.get(status) }
   })
 

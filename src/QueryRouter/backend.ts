@@ -13,6 +13,7 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { PCGRandom } from "effect/Utils"
+import { forkBackground } from "../internal/forkBackground.ts"
 import * as ConnectionPool from "../ConnectionPool.ts"
 import type { Lease, PooledConnection, Restore } from "../ConnectionPool.ts"
 import * as Client from "../DatabaseClient/make.ts"
@@ -151,9 +152,9 @@ export const makeBackend = (
     }).pipe(Effect.catchAll((error) => Effect.logDebug("The catalogue could not be read", error)))
     if (!alone) {
       // Also while nothing is routed: what a replica lags behind is measured from when the primary went ahead.
-      yield* Effect.forkScoped(Effect.schedule(Effect.sync(primary), Schedule.spaced(positionInterval)))
-      yield* Effect.forkScoped(Effect.schedule(refresh, Schedule.spaced(refreshInterval)))
-      yield* Effect.forkScoped(
+      yield* forkBackground(Effect.schedule(Effect.sync(primary), Schedule.spaced(positionInterval)))
+      yield* forkBackground(Effect.schedule(refresh, Schedule.spaced(refreshInterval)))
+      yield* forkBackground(
         Stream.runForEach(monitor.changes, ({ after, node }) => {
           const routed = nodes.find((candidate) => candidate.monitored === node)
           if (routed === undefined) return Effect.void

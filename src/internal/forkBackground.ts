@@ -1,0 +1,12 @@
+/**
+ * Work that goes on beside its scope until that closes.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+/**
+ * Forks into the scope. What is built in an uninterruptible region, such as an acquisition or a finalizer, would hand
+ * that on to its fibers, and closing the scope would wait for ever for their interruption.
+ */
+export const forkBackground = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<void, never, R | Scope.Scope> =>
+  Effect.asVoid(Effect.forkScoped(Effect.interruptible(effect)))
