@@ -148,7 +148,7 @@ export const layerNode = (
     Layer.provide(
       ConnectionPool.layer({ target, settings: { ...settings.pool, min: 0, max: options.max }, lazy: options.lazy })
     ),
-    Layer.provide(Listener.layer(target))
+    Layer.provide(Listener.layer(target, settings.pool))
   )
 
 const fromSettings = <R>(
@@ -163,7 +163,7 @@ const fromSettings = <R>(
         Layer.merge(
           QueryRouter.layer({ pool, router, client: options.client, types: options.types }),
           Layer.scopedDiscard(ReplicaNotices.make)
-        ).pipe(Layer.provideMerge(Layer.merge(nodes, Listener.layer(listenerTarget(primary, replicas))))),
+        ).pipe(Layer.provideMerge(Layer.merge(nodes, Listener.layer(listenerTarget(primary, replicas), pool)))),
         health(resolved, options)
       )
     })

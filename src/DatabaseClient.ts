@@ -9,7 +9,8 @@ import * as Layer from "effect/Layer"
 import * as ConnectionPool from "./ConnectionPool.ts"
 import { make } from "./DatabaseClient/make.ts"
 import type { ClientOptions, ClientServices } from "./DatabaseClient/make.ts"
-import { mayWrite } from "./internal/SqlBackend.ts"
+import { mayWrite, refusal } from "./internal/SqlBackend.ts"
+import type { Query } from "./internal/pg/Exchange.ts"
 import { Listener } from "./Listener.ts"
 import * as SqlClassifier from "./SqlClassifier.ts"
 
@@ -41,16 +42,21 @@ export const layer = (
     Effect.gen(function* () {
       const pool = yield* ConnectionPool.ConnectionPool
       const listener = yield* Listener
-      const classifier = SqlClassifier.make(SqlClassifier.builtin)
-      const isRead = (sql: string) => classifier.classify(sql).class === "read"
+      const { classify } = SqlClassifier.make(SqlClassifier.builtin)
+      const refused = (queries: ReadonlyArray<Query>) =>
+        refusal(queries, classify, { operation: "query", node: pool.name })
       return yield* make(
         {
           target: pool.target,
           name: pool.name,
           keepsSessions: pool.keepsSessions,
-          mayWrite: mayWrite(classifier.classify),
-          run: (query) => (isRead(query.text) ? pool.read(query) : pool.run([query])),
-          batch: (queries) => pool.run(queries, { batchFrom: 0 }),
+          mayWrite: mayWrite(classify),
+          run: (query) => {
+            const error = refused([query])
+            if (error !== undefined) return Effect.fail(error)
+            return classify(query.text).class === "read" ? pool.read(query) : pool.run([query])
+          },
+          batch: (queries) => refused(queries) ?? pool.run(queries, { batchFrom: 0 }),
           lease: (_, restore) => pool.lease(restore),
           capacity: Effect.map(pool.stats, (stats) => stats.max)
         },

@@ -13,8 +13,10 @@ import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { ConnectionTarget } from "./DatabaseConfig.ts"
-import type { DatabaseError } from "./DatabaseError.ts"
+import { nodeName } from "./DatabaseConfig.ts"
+import type { ConnectionTarget, PoolSettings } from "./DatabaseConfig.ts"
+import { DatabaseError } from "./DatabaseError.ts"
+import { forkBackground } from "./internal/forkBackground.ts"
 import { openTarget, withinConnectTimeout } from "./internal/pg/openTarget.ts"
 import type { WireConnection } from "./internal/pg/WireConnection.ts"
 
@@ -70,17 +72,36 @@ export class Listener extends Context.Tag("plinth/Listener")<
   }
 >() {}
 
+/**
+ * @since 0.1.0
+ * @category options
+ */
+export interface ListenerOptions {
+  /**
+   * Behind a transaction pooler LISTEN is refused: its session would be somebody else's a moment later, and hear nothing.
+   *
+   * @default "none"
+   */
+  readonly pooler?: PoolSettings["pooler"] | undefined
+}
+
 /** Between attempts to reconnect: 100 ms doubled up to 5 s, jittered. */
 const reconnect = Schedule.exponential("100 millis").pipe(
   Schedule.union(Schedule.spaced("5 seconds")),
   Schedule.jittered
 )
 
+/** Whoever only listens would not notice for minutes that nobody is there any more. */
+const heartbeatInterval = "15 seconds"
+
 /**
  * @since 0.1.0
  * @category constructors
  */
-export const make = (target: ConnectionTarget): Effect.Effect<Listener["Type"], never, Scope.Scope> =>
+export const make = (
+  target: ConnectionTarget,
+  options: ListenerOptions = {}
+): Effect.Effect<Listener["Type"], never, Scope.Scope> =>
   Effect.gen(function* () {
     const fork = yield* FiberSet.makeRuntime<never>()
     const lock = yield* Effect.makeSemaphore(1)
@@ -161,6 +182,15 @@ export const make = (target: ConnectionTarget): Effect.Effect<Listener["Type"], 
         return open.end
       })
 
+    const heartbeat = Effect.suspend(() => {
+      const open = connection
+      if (open === undefined) return Effect.void
+      return Effect.catchAll(withinConnectTimeout(target, open.run([], { operation: "listen" })), () =>
+        Effect.sync(() => open.destroy("the listener's connection did not answer"))
+      )
+    })
+    yield* forkBackground(Effect.schedule(heartbeat, Schedule.spaced(heartbeatInterval)))
+
     yield* Effect.addFinalizer(() =>
       Effect.suspend(() => {
         channels.clear()
@@ -170,22 +200,33 @@ export const make = (target: ConnectionTarget): Effect.Effect<Listener["Type"], 
 
     return {
       listen: (channel) =>
-        Stream.unwrapScoped(
-          Effect.gen(function* () {
-            const queue = yield* Effect.acquireRelease(Queue.unbounded<Event>(), Queue.shutdown)
-            yield* Effect.acquireRelease(Effect.void, () => lock.withPermits(1)(leave(channel, queue)))
-            yield* lock.withPermits(1)(join(channel, queue))
-            return Stream.fromQueue(queue)
-          })
-        )
+        options.pooler === "pgbouncer"
+          ? Stream.fail(behindPooler(target))
+          : Stream.unwrapScoped(
+              Effect.gen(function* () {
+                const queue = yield* Effect.acquireRelease(Queue.unbounded<Event>(), Queue.shutdown)
+                yield* Effect.acquireRelease(Effect.void, () => lock.withPermits(1)(leave(channel, queue)))
+                yield* lock.withPermits(1)(join(channel, queue))
+                return Stream.fromQueue(queue)
+              })
+            )
     }
+  })
+
+const behindPooler = (target: ConnectionTarget): DatabaseError =>
+  new DatabaseError({
+    reason: "SessionStatement",
+    operation: "listen",
+    description: "behind a transaction pooler a session hears nothing; listen on a connection to the server itself",
+    node: nodeName(target)
   })
 
 /**
  * @since 0.1.0
  * @category layers
  */
-export const layer = (target: ConnectionTarget): Layer.Layer<Listener> => Layer.scoped(Listener, make(target))
+export const layer = (target: ConnectionTarget, options?: ListenerOptions): Layer.Layer<Listener> =>
+  Layer.scoped(Listener, make(target, options))
 
 /**
  * @since 0.1.0

@@ -23,7 +23,7 @@ import { DatabaseError } from "../DatabaseError.ts"
 import { monotonicMillis } from "../internal/monotonicMillis.ts"
 import type { Query } from "../internal/pg/Exchange.ts"
 import type { Result } from "../internal/pg/Result.ts"
-import { mayWrite } from "../internal/SqlBackend.ts"
+import { mayWrite, refusal } from "../internal/SqlBackend.ts"
 import type { Intent, SqlBackend } from "../internal/SqlBackend.ts"
 import type { Listener } from "../Listener.ts"
 import type { NodeMonitor } from "../NodeMonitor.ts"
@@ -272,10 +272,14 @@ export const makeBackend = (
       )
     }
 
+    const refusedBy = (queries: ReadonlyArray<Query>) =>
+      refusal(queries, classify, { operation: "route", node: configured.name })
+
     const run: SqlBackend["run"] = (query) =>
       Effect.contextWithEffect((context: Context.Context<never>) => {
         const { class: kind, reason } = classify(query.text)
-        if (kind === "session") return Effect.fail(sessionStatement(reason, configured.name))
+        const refused = kind === "session" ? refusedBy([query]) : undefined
+        if (refused !== undefined) return Effect.fail(refused)
         const caller = callerOf(context)
         if (alone) return kind === "read" ? configured.pool.read(query) : configured.pool.run([query])
         return kind === "read" ? read(query, caller) : write([query], caller.session, `${kind}: ${reason}`)
@@ -283,8 +287,8 @@ export const makeBackend = (
 
     const batch: SqlBackend["batch"] = (queries) =>
       Effect.contextWithEffect((context: Context.Context<never>) => {
-        const session = queries.map(({ text }) => classify(text)).find(({ class: kind }) => kind === "session")
-        if (session !== undefined) return Effect.fail(sessionStatement(session.reason, configured.name))
+        const refused = refusedBy(queries)
+        if (refused !== undefined) return Effect.fail(refused)
         return write(queries, callerOf(context).session, "a batch")
       })
 
@@ -446,12 +450,4 @@ const noPrimary = (node: string, cause: DatabaseError): DatabaseError =>
     description: `the primary is down and no other node has taken over (${cause.description})`,
     node,
     cause
-  })
-
-const sessionStatement = (reason: string, node: string): DatabaseError =>
-  new DatabaseError({
-    reason: "SessionStatement",
-    operation: "route",
-    description: `the statement changes the state of a session (${reason}), and it would run on any connection of a pool`,
-    node
   })

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { Lease, PooledConnection, Restore } from "../ConnectionPool.ts"
 import type { ConnectionTarget } from "../DatabaseConfig.ts"
-import type { DatabaseError } from "../DatabaseError.ts"
+import { DatabaseError } from "../DatabaseError.ts"
 import type { Classification } from "../SqlClassifier.ts"
 import { statements } from "../SqlText.ts"
 import type { Query } from "./pg/Exchange.ts"
@@ -44,6 +44,24 @@ export const mayWrite =
       return kind === "session" ? reason === "EXECUTE" : kind !== "read"
     })
   }
+
+/** Of statements that a pooled client refuses, why: they would change whatever runs on that connection next. */
+export const refusal = (
+  queries: ReadonlyArray<Query>,
+  classify: (sql: string) => Classification,
+  context: { readonly operation: "query" | "route"; readonly node: string }
+): DatabaseError | undefined => {
+  for (const { text } of queries) {
+    const { class: kind, reason } = classify(text)
+    if (kind !== "session") continue
+    return new DatabaseError({
+      reason: "SessionStatement",
+      description: `the statement changes the state of a session (${reason}), and it would run on any connection of a pool`,
+      ...context
+    })
+  }
+  return undefined
+}
 
 /** Holds a connection until the scope closes. */
 export const reserve = (
