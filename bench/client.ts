@@ -10,8 +10,10 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { EmbeddedPostgres } from "effect-plinth/embedded"
-import { clients, type Client } from "./client/clients.ts"
+import * as FaultProxy from "../test/support/FaultProxy.ts"
+import { clients, type Client, type Workload } from "./client/clients.ts"
 import { measure, median, type Slice } from "./client/measure.ts"
+import { measureWaiting } from "./client/waiters.ts"
 
 const quick = process.argv.includes("--quick")
 const rounds = quick ? 3 : 7
@@ -19,14 +21,19 @@ const sliceMillis = quick ? 150 : 400
 const rows = 100_000
 const poolSize = 10
 
-const workloads = ["select", "transaction"] as const
-const concurrencies = [1, 16, 64] as const
+/** The titles of what is measured, and with how many at a time. */
+const workloads: ReadonlyArray<readonly [Workload, title: string, concurrencies: ReadonlyArray<number>]> = [
+  ["select", "Point select by primary key", [1, 16, 64]],
+  ["transaction", "BEGIN; UPDATE; COMMIT", [1, 16, 64]],
+  ["mixed", "Point selects, with every tenth statement taking the server 20 ms", [64]]
+]
 
 type Results = Map<string, Array<Slice>>
 
 /** Runs every client on every workload and collects the slices by client. */
-const race = (candidates: ReadonlyArray<Client>, workload: (typeof workloads)[number], concurrency: number) =>
+const race = (all: ReadonlyArray<Client>, workload: Workload, concurrency: number) =>
   Effect.gen(function* () {
+    const candidates = all.filter(({ workloads }) => workloads === undefined || workloads.includes(workload))
     const results: Results = new Map(candidates.map(({ name }) => [name, []]))
     for (let round = -1; round < rounds; round++) {
       for (let i = 0; i < candidates.length; i++) {
@@ -72,21 +79,27 @@ const program: Effect.Effect<void, unknown, Scope.Scope | EmbeddedPostgres.Embed
     `PostgreSQL ${serverVersion}, Node ${process.versions.node}, pools of ${poolSize}, ${rounds} rounds\n`
   )
   let slower = 0
-  for (const workload of workloads) {
+  for (const [workload, title, concurrencies] of workloads) {
     for (const concurrency of concurrencies) {
       const results = yield* race(candidates, workload, concurrency)
-      yield* Console.log(
-        `### ${workload === "select" ? "Point select by primary key" : "BEGIN; UPDATE; COMMIT"}, ${concurrency} at a time\n`
-      )
+      yield* Console.log(`### ${title}, ${concurrency} at a time\n`)
       yield* Console.log(`${table(results)}\n`)
       const of = (name: string) => median((results.get(name) ?? []).map((slice) => slice.opsPerSecond))
-      if (of("Plinth") < of("@effect/sql-pg")) slower++
+      // A mix is bound by its slow statements.
+      if (workload !== "mixed" && of("Plinth") < of("@effect/sql-pg")) slower++
     }
   }
+  const proxy = yield* FaultProxy.make(Number(new URL(Redacted.value(url)).port))
+  yield* proxy.latency("1 millis")
+  const distant = yield* clients(Redacted.value(proxy.url(url)), poolSize, rows)
+  yield* Console.log("### BEGIN; UPDATE; COMMIT over a network of 1 ms each way, 1 at a time\n")
+  yield* Console.log(`${table(yield* race(distant, "transaction", 1))}\n`)
+  yield* Console.log("### 10,000 that wait for a connection, and a checkout of an idle one\n")
+  yield* Console.log(`${yield* measureWaiting(Redacted.value(url))}\n`)
   yield* Console.log(
     slower === 0
       ? "Plinth is not slower than @effect/sql-pg in any row."
-      : `Plinth is slower than @effect/sql-pg in ${slower} of ${workloads.length * concurrencies.length} rows.`
+      : `Plinth is slower than @effect/sql-pg in ${slower} rows.`
   )
 })
 

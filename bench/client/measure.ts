@@ -2,7 +2,7 @@
  * One slice of load on one client.
  */
 import * as Effect from "effect/Effect"
-import type { Client } from "./clients.ts"
+import type { Client, Workload } from "./clients.ts"
 
 export interface Slice {
   readonly opsPerSecond: number
@@ -20,7 +20,7 @@ export const median = (values: ReadonlyArray<number>): number => {
 /** Loops `concurrency` times side by side for about `millis`. */
 export const measure = (
   client: Client,
-  workload: "select" | "transaction",
+  workload: Workload,
   options: { readonly concurrency: number; readonly millis: number; readonly rows: number }
 ): Effect.Effect<Slice, unknown> =>
   Effect.promise(async () => {
@@ -34,7 +34,7 @@ export const measure = (
       return 1 + (seed % options.rows)
     }
     await client.run(workload, options.concurrency, nextId, (latency) => {
-      latencies.push(latency)
+      if (latency !== undefined) latencies.push(latency)
       return performance.now() < end
     })
     const seconds = (performance.now() - start) / 1000

@@ -182,7 +182,7 @@ export class PoolCore<C extends Poolable> {
   }
 
   /** Ask for a slot. `onSlot` may be called before this returns. */
-  checkout(onSlot: OnSlot<C>): Ticket<C> {
+  checkout(onSlot: OnSlot<C>, end: "front" | "back" = "back"): Ticket<C> {
     const { environment, limits, waiters } = this
     const slot = this.closing || waiters.length > 0 ? undefined : this.idle.pop()
     const ticket: Ticket<C> = {
@@ -208,7 +208,7 @@ export class PoolCore<C extends Poolable> {
           `it would wait for about ${Math.round(predicted)} ms, and acquireTimeout is ${limits.acquireTimeout} ms: ${this.queueInWords()}`
         )
       } else {
-        waiters.push(ticket)
+        waiters.push(ticket, end)
         this.serve()
         this.refill()
         this.armDeadline()

@@ -41,6 +41,9 @@ const maxDepth = 256
 /** A lane that answered nothing for so long gets no more. */
 const lateMs = 10
 
+/** An empty lane is kept for so long although others wait for a connection: without it reads would queue behind those. */
+const lingerMs = 100
+
 /** And what waits behind its head is run elsewhere. */
 const hedgeMs = 20
 
@@ -190,7 +193,8 @@ export class Lanes {
     const now = this.options.now()
     for (const lane of [...this.lanes]) {
       if (lane.slot.connection.closed !== undefined) this.lose(lane)
-      else if (lane.peak <= 1 || now >= lane.slot.expiresAt) this.retire(lane)
+      // While others wait, even reads that come one by one are better off here than behind them.
+      else if ((lane.peak <= 1 && !this.core.hasWaiters) || now >= lane.slot.expiresAt) this.retire(lane)
       else lane.peak = lane.passengers.length
     }
   }
@@ -251,13 +255,14 @@ export class Lanes {
   private open(): void {
     if (this.opening || this.closing || this.lanes.length >= this.max) return
     this.opening = true
+    // Past those who wait: many of the next ones will not have to.
     this.core.checkout((outcome) => {
       if (outcome instanceof DatabaseError) {
         this.opening = false
         return
       }
       this.enter(outcome)
-    })
+    }, "front")
   }
 
   private enter(slot: Slot<WireConnection>): void {
@@ -327,8 +332,8 @@ export class Lanes {
       let busy = false
       for (const lane of [...this.lanes]) {
         if (lane.passengers.length === 0) {
-          // Somebody waits for a connection, and nobody needs this one.
-          if (this.core.hasWaiters) this.retire(lane)
+          // Somebody waits for a connection, and nobody has needed this one for a while.
+          if (this.core.hasWaiters && now - lane.progressAt >= lingerMs) this.retire(lane)
           continue
         }
         busy = true

@@ -129,7 +129,7 @@ export const use = <A, E, R>(
 ): Effect.Effect<A, E | DatabaseError, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.flatMap(lease(running, restore), ({ connection, release }) =>
-      Effect.onExit(restore(f(connection)), () => release)
+      Effect.flatMap(Effect.exit(restore(f(connection))), (exit) => Effect.zipRight(release, exit))
     )
   )
 
