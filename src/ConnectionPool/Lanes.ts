@@ -42,7 +42,7 @@ const maxDepth = 256
 const lateMs = 10
 
 /** An empty lane is kept for so long although others wait for a connection: without it reads would queue behind those. */
-const lingerMs = 100
+const lingerMs = 250
 
 /** And what waits behind its head is run elsewhere. */
 const hedgeMs = 20

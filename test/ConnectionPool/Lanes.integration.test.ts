@@ -241,6 +241,26 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("a lane", (it) => {
     })
   )
 
+  it.scoped("lets short reads past the slow statements that everything else is waiting for", () =>
+    Effect.gen(function* () {
+      const pool = yield* open()
+      const text = "SELECT 1 AS one"
+      yield* crowd(pool, text)
+      const blocker = yield* pool.reserve
+      yield* blocker.run([query("SELECT pg_advisory_lock(77)")])
+      const slow = yield* Effect.fork(many(20, () => pool.run([query("SELECT pg_advisory_xact_lock_shared(77)")])))
+      yield* withinSeconds(
+        10,
+        Effect.map(pool.stats, ({ lanes, used, waiting }) => lanes > 0 && used === 8 && waiting > 0)
+      )
+      // One by one, with pauses in which nobody needs the lane.
+      yield* Effect.repeatN(Effect.delay(pool.read(query(text)), "30 millis"), 9).pipe(Effect.timeout("20 seconds"))
+      assert.isAbove((yield* pool.stats).waiting, 0)
+      yield* blocker.run([query("SELECT pg_advisory_unlock(77)")])
+      yield* Fiber.join(slow)
+    })
+  )
+
   it.scoped("goes to who waits for a connection, when nobody needs it", () =>
     Effect.gen(function* () {
       const pool = yield* open({ maxConnections: 4 })
