@@ -22,6 +22,7 @@ import * as Listener from "./Listener.ts"
 import * as Migrator from "./Migrator.ts"
 import type { MigrationError } from "./Migrator.ts"
 import * as NodeMonitor from "./NodeMonitor.ts"
+import * as PoolOptimizer from "./PoolOptimizer.ts"
 import * as QueryRouter from "./QueryRouter.ts"
 
 export type {
@@ -70,6 +71,12 @@ export interface Options<R = never> extends DatabaseConfig.Options {
    * @default none, and the monitor does not check them
    */
   readonly migrations?: Effect.Effect<Migrator.Source, MigrationError, R> | undefined
+  /**
+   * Lets the pools find their size between bounds by the latency that they measure; see `PoolOptimizer.auto`.
+   *
+   * @default none: they keep `maxConnections`
+   */
+  readonly poolOptimizer?: PoolOptimizer.AutoOptions | undefined
   /** Options of the health monitor; its nodes are those of the configuration. */
   readonly health?: Omit<HealthMonitor.Options, "nodes"> | undefined
 }
@@ -117,8 +124,8 @@ export const tag = <const Name extends string>(name: Name): Named<Name> => Named
  * @category layers
  */
 export const layer = <R = never>(options: Options<R> = {}): Layer.Layer<Services, BuildError, R> => {
-  const { client, health, migrations, types, ...database } = options
-  return fromSettings(DatabaseConfig.make(database), { client, health, migrations, types })
+  const { client, health, migrations, poolOptimizer, types, ...database } = options
+  return fromSettings(DatabaseConfig.make(database), { client, health, migrations, poolOptimizer, types })
 }
 
 /**
@@ -129,8 +136,8 @@ export const layer = <R = never>(options: Options<R> = {}): Layer.Layer<Services
  * @category layers
  */
 export const layerConfig = <R = never>(options: Options<R> = {}): Layer.Layer<Services, BuildError, R> => {
-  const { client, health, migrations, types, ...database } = options
-  return fromSettings(DatabaseConfig.fromEnv(database), { client, health, migrations, types })
+  const { client, health, migrations, poolOptimizer, types, ...database } = options
+  return fromSettings(DatabaseConfig.fromEnv(database), { client, health, migrations, poolOptimizer, types })
 }
 
 /**
@@ -153,21 +160,28 @@ export const layerNode = (
 
 const fromSettings = <R>(
   settings: Effect.Effect<Settings, DatabaseConfigError>,
-  options: Pick<Options<R>, "client" | "health" | "migrations" | "types">
+  options: Pick<Options<R>, "client" | "health" | "migrations" | "poolOptimizer" | "types">
 ): Layer.Layer<Services, BuildError, R> =>
   Layer.unwrapEffect(
     Effect.map(settings, (resolved) => {
       const { monitor, pool, primary, replicas, router } = resolved
       const nodes = NodeMonitor.layer({ targets: [primary, ...replicas], settings: monitor })
       return Layer.merge(
-        Layer.merge(
-          QueryRouter.layer({ pool, router, client: options.client, types: options.types }),
-          Layer.scopedDiscard(ReplicaNotices.make)
-        ).pipe(Layer.provideMerge(Layer.merge(nodes, Listener.layer(listenerTarget(primary, replicas), pool)))),
+        Layer.scopedDiscard(Effect.zipRight(ReplicaNotices.make, optimizePools(options.poolOptimizer))).pipe(
+          Layer.provideMerge(QueryRouter.layer({ pool, router, client: options.client, types: options.types })),
+          Layer.provideMerge(Layer.merge(nodes, Listener.layer(listenerTarget(primary, replicas), pool)))
+        ),
         health(resolved, options)
       )
     })
   )
+
+const optimizePools = (options: PoolOptimizer.AutoOptions | undefined) =>
+  options === undefined
+    ? Effect.void
+    : Effect.flatMap(Effect.flatten(Effect.map(QueryRouter.QueryRouter, ({ pools }) => pools)), (pools) =>
+        Effect.forEach(pools, (pool) => PoolOptimizer.watch(pool, options), { discard: true })
+      )
 
 /** NOTIFY reaches listeners of the same node, so the listener follows the role of the primary and not a host. */
 const listenerTarget = (primary: ConnectionTarget, replicas: ReadonlyArray<ConnectionTarget>): ConnectionTarget =>

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import type { TypeOptions } from "./ConnectionPool.ts"
+import type { ConnectionPool, TypeOptions } from "./ConnectionPool.ts"
 import type { PoolSettings, RouterSettings } from "./DatabaseConfig.ts"
 import type { ClientOptions } from "./DatabaseClient.ts"
 import * as Client from "./DatabaseClient/make.ts"
@@ -60,6 +60,14 @@ export interface Decisions {
 }
 
 /**
+ * The pool of one node, without the ways to run statements past the router.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type NodePool = Pick<ConnectionPool["Type"], "name" | "stats" | "holders" | "resize" | "reset">
+
+/**
  * @since 0.1.0
  * @category tags
  */
@@ -75,6 +83,8 @@ export class QueryRouter extends Context.Tag("plinth/QueryRouter")<
      * and where a single node makes tokens needless.
      */
     readonly token: Effect.Effect<Option.Option<string>>
+    /** The pools of the nodes, the configured primary's first: how they do, who holds their connections, their size. */
+    readonly pools: Effect.Effect<ReadonlyArray<NodePool>>
     /**
      * Runs an effect as a session that has seen what the token says. A token that cannot be placed (malformed, of
      * another cluster, of the future) counts as "everything up to now", so it never relaxes anything.

@@ -8,7 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { Database, Transaction } from "effect-plinth"
+import { Database, QueryRouter, Transaction } from "effect-plinth"
 import { TestDatabase } from "effect-plinth/testing"
 import { failureOf } from "./support/effects.ts"
 
@@ -148,6 +148,19 @@ layer(Both, { excludeTestServices: true })("two databases", (it) => {
 })
 
 layer(TestDatabase.layer(), { excludeTestServices: true })("Database.make", (it) => {
+  it.effect("shows its pools, and lets the optimizer keep them within bounds", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      const maxima = (options: Database.Options) =>
+        Effect.gen(function* () {
+          const pools = yield* Effect.flatten(Effect.map(QueryRouter.QueryRouter, (router) => router.pools))
+          return yield* Effect.forEach(pools, ({ stats }) => Effect.map(stats, ({ max }) => max))
+        }).pipe(Effect.provide(Database.layer({ url, maxConnections: 8, health: { background: false }, ...options })))
+      assert.deepStrictEqual(yield* maxima({}), [8])
+      assert.deepStrictEqual(yield* maxima({ poolOptimizer: { max: 4 } }), [4])
+    }).pipe(Effect.provide(TestDatabase.layer()))
+  )
+
   it.effect("returns the services as a value, whose connections go with the scope", () =>
     Effect.gen(function* () {
       const { name, sessions, url } = yield* TestDatabase.TestDatabase

@@ -432,7 +432,8 @@ export const makeBackend = (
         explain,
         decisions: Effect.sync(() => [...counts.values()].map((entry) => ({ ...entry }))),
         token,
-        withToken
+        withToken,
+        pools: Effect.sync(() => nodes.map(({ pool }) => pool))
       }
     }
   })
