@@ -167,8 +167,8 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
           budget = Number.POSITIVE_INFINITY
           for (const pair of pairs) {
             pair.remaining = budget
-              pair.muted = false
-              pair.then = "cut"
+            pair.muted = false
+            pair.then = "cut"
             for (const deliver of pair.held.splice(0)) deliver()
           }
         })
