@@ -12,6 +12,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { ConnectionPool, Database, DatabaseClient, DatabaseConfig, Listener, Transaction } from "effect-plinth"
 import pg from "pg"
+import { floor } from "./floor.ts"
 import postgres from "postgres"
 
 /** What is measured, and in what its operations consist. */
@@ -33,7 +34,7 @@ export interface Client {
   ) => Promise<void>
 }
 
-type Work<A> = { readonly [operation in Operation]: (id: number) => A }
+export type Work<A> = { readonly [operation in Operation]: (id: number) => A }
 
 /** Which operation is next: in a mix a slow one behind nine selects. */
 const operationOf = (workload: Workload, count: number): Operation =>
@@ -127,6 +128,10 @@ export const clients = (
          INSERT INTO bench SELECT n, repeat('x', 80), 0 FROM generate_series(1, ${rows}) AS n; ANALYZE bench`
       )
     )
+    const bare = yield* Effect.acquireRelease(
+      Effect.promise(() => floor(new URL(url), max)),
+      ({ end }) => Effect.sync(end)
+    )
     const postgresJs = yield* Effect.acquireRelease(
       Effect.sync(() => postgres(url, { max })),
       (sql) => Effect.promise(() => sql.end())
@@ -157,6 +162,7 @@ export const clients = (
       PgClient.PgClient
     )
     return [
+      ofPromises("bare sockets", bare.work),
       ofPgPool("pg-pool", pool, false),
       ofPgPool("pg-pool named", pool, true),
       ofPromises("postgres.js", {
