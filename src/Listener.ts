@@ -132,11 +132,14 @@ export const make = (
         Effect.forEach(channels.keys(), (channel) => tell(opened, "LISTEN", channel)),
         () => opened.end
       )
-      connection = opened
-      opened.onClosed = () => {
+      const lose = () => {
         connection = undefined
         if (channels.size > 0) fork(recover)
       }
+      connection = opened
+      opened.onClosed = lose
+      // It may have died as soon as it had confirmed, and then it tells nobody any more.
+      if (opened.closed !== undefined) lose()
     })
 
     /** With the lock held: the connection, opened when there is none. */

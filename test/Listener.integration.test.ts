@@ -1,11 +1,13 @@
 /**
- * A listener whose server stops answering.
+ * A listener whose server stops answering, or ends.
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
@@ -53,6 +55,31 @@ describe("a listener", () => {
         const event = yield* Queue.take(events)
         assert.strictEqual(event._tag === "Notification" ? event.payload : event._tag, "again")
       }).pipe(Effect.timeout("60 seconds"), Effect.scoped, Effect.provide(TestDatabase.layer()))
+  )
+
+  it.scopedLive("listens again when its connection died as soon as it had confirmed", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      const proxy = yield* FaultProxy.make(Number(new URL(Redacted.value(url)).port))
+      const { primary } = yield* DatabaseConfig.make({ url: proxy.url(url), connectTimeout: "30 seconds" })
+      const listener = yield* Listener.make(primary)
+      // The answer to LISTEN and the end of the session arrive together.
+      yield* proxy.strike("LISTEN", { fault: "stall", on: "answer" })
+      const first = yield* Effect.fork(Stream.runHead(listener.listen("died_at_once")))
+      yield* Effect.gen(function* () {
+        const sql = yield* PgClient.PgClient
+        const kill = sql`
+          SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity
+          WHERE datname = current_database() AND state = 'idle' AND query LIKE 'LISTEN "died_at_once"%'`
+        yield* withinSeconds(
+          20,
+          Effect.map(kill, (killed) => killed.length === 1)
+        )
+      }).pipe(Effect.provide(plinthAt(url, { maxConnections: 1 })))
+      yield* proxy.pass
+      const event = Option.getOrThrow(yield* Effect.timeout(Fiber.join(first), "20 seconds"))
+      assert.strictEqual(event._tag, "Gap")
+    }).pipe(Effect.scoped, Effect.provide(TestDatabase.layer()))
   )
 
   it.scopedLive("is refused behind a transaction pooler, where it would hear nothing", () =>
