@@ -56,10 +56,13 @@ const silentMs = 3 * laneLimitMs
 /** Weight of the newest measurement in the expectation: the last five or so matter. */
 const weight = 0.2
 
+/** The settings of a lane are not those of the pool's sessions. */
+const seesSession = /\b(show|current_setting|pg_settings)\b/i
+
 /** What a text is expected to take. */
 interface Expectation {
   ms: number
-  /** It was refused in a lane, so it is no read, whatever it looks like. */
+  /** It was refused in a lane, so it is no read, whatever it looks like; or it would see that it is in one. */
   banned: boolean
 }
 
@@ -146,7 +149,7 @@ export class Lanes {
   /** Notes how long a read took on a connection of its own, in milliseconds. */
   learn(text: string, ms: number): void {
     const known = this.expectations.get(text)
-    if (known === undefined) this.expectations.set(text, { ms, banned: false })
+    if (known === undefined) this.expectations.set(text, { ms, banned: seesSession.test(text) })
     else known.ms += (ms - known.ms) * weight
   }
 

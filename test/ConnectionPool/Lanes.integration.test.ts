@@ -113,6 +113,22 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("a lane", (it) => {
     })
   )
 
+  it.scoped("shows its settings to nobody", () =>
+    Effect.gen(function* () {
+      const pool = yield* open()
+      yield* crowd(pool, "SELECT 1")
+      for (const text of [
+        "SHOW statement_timeout",
+        "SELECT current_setting('statement_timeout') AS statement_timeout"
+      ]) {
+        for (let round = 0; round < 3; round++) {
+          const results = yield* many(64, () => pool.read(query(text)))
+          assert.deepStrictEqual([...new Set(results.map(([result]) => result?.rows[0]?.statement_timeout))], ["0"])
+        }
+      }
+    })
+  )
+
   it.scoped("cancels nobody when a fiber stops waiting", () =>
     Effect.gen(function* () {
       const pool = yield* open()

@@ -118,7 +118,11 @@ layer(server, { excludeTestServices: true, timeout: 60_000 })("a connection", (i
       const slow = sql`SELECT pg_sleep(1)`
       yield* sql.withTransaction(Effect.zipRight(sql`SET LOCAL statement_timeout = '20s'`, slow))
       assert.strictEqual(yield* Stages.outcomeOf(slow), "ConnectionLost")
-      yield* sql`SET statement_timeout = '20s'`
+      yield* Effect.scoped(
+        Effect.flatMap(sql.reserve, (session) =>
+          session.executeUnprepared("SET statement_timeout = '20s'", [], undefined)
+        )
+      )
       yield* slow
       yield* Stages.assertSound(stage, direct)
     }).pipe(hurried)
