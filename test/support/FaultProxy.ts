@@ -30,6 +30,8 @@ export interface FaultProxy {
   readonly cutNext: (what: "request" | "answer") => Effect.Effect<void>
   /** Waits for a client to say this text (bytes, as latin1), and does this to it or to what the server answers it, once. */
   readonly strike: (said: string, fault: Strike) => Effect.Effect<void>
+  /** Waits for a client to say this text, and keeps so many bytes from the end of it, once. */
+  readonly withhold: (said: string, bytes: number) => Effect.Effect<void>
   /** Whether the last `strike` has happened. */
   readonly struck: Effect.Effect<boolean>
   /** Connections that are open now. */
@@ -75,14 +77,20 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
     let budget = Number.POSITIVE_INFINITY
     let doomed: "request" | "answer" | undefined
     let awaited: (Strike & { readonly said: Buffer }) | undefined
+    let withheld: { readonly said: string; readonly bytes: number } | undefined
 
     const cut = (pair: Pair) => {
       pairs.delete(pair)
       pair.client.resetAndDestroy()
       pair.server.destroy()
     }
-    const forward = (pair: Pair, to: Socket, chunk: Buffer) => {
+    const forward = (pair: Pair, to: Socket, said: Buffer) => {
       const fromServer = to === pair.client
+      let chunk = said
+      if (withheld !== undefined && !fromServer && said.includes(withheld.said, 0, "latin1")) {
+        chunk = said.subarray(0, -withheld.bytes)
+        withheld = undefined
+      }
       if (doomed === (fromServer ? "answer" : "request")) {
         doomed = undefined
         return cut(pair)
@@ -190,6 +198,7 @@ export const make = (target: number): Effect.Effect<FaultProxy, never, Scope.Sco
         }),
       cutNext: (what) => sync(() => (doomed = what)),
       strike: (said, fault) => sync(() => (awaited = { ...fault, said: Buffer.from(said, "latin1") })),
+      withhold: (said, bytes) => sync(() => (withheld = { said, bytes })),
       struck: Effect.sync(() => awaited === undefined),
       connections: Effect.sync(() => pairs.size)
     }

@@ -177,6 +177,7 @@ export class Exchange {
   }
 
   fail(cause: unknown): void {
+    if (this.isCommitted) return
     this.error ??= cause instanceof Error ? cause : new Error(String(cause), { cause })
   }
 
@@ -198,6 +199,14 @@ export class Exchange {
     const { batchFrom } = this.options
     const { length } = this.results
     return batchFrom === undefined || length < batchFrom || length >= this.steps.length ? undefined : length - batchFrom
+  }
+
+  /**
+   * The server reads Sync after COMMIT, and may end the session in between: what was answered has happened all the same.
+   * A simple query goes on behind its COMMIT.
+   */
+  private get isCommitted(): boolean {
+    return !this.isSimple && this.results.length === this.steps.length && this.results.at(-1)?.command === "COMMIT"
   }
 
   private get step(): Step | undefined {
