@@ -65,11 +65,12 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("Transaction.batch", 
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
       yield* sql`CREATE TABLE late (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)`
-      const error = yield* failureOf(
-        Transaction.batch([sql`INSERT INTO late VALUES (1)`, sql`INSERT INTO late VALUES (1)`])
-      )
-      assert.strictEqual(error.reason, "UniqueViolation")
-      assert.isUndefined(error.statement)
+      const batch = [sql`INSERT INTO late VALUES (1)`, sql`INSERT INTO late VALUES (1)`]
+      for (const options of [undefined, { isolation: "serializable" }] as const) {
+        const error = yield* failureOf(Transaction.batch(batch, options))
+        assert.strictEqual(error.reason, "UniqueViolation")
+        assert.isUndefined(error.statement)
+      }
       assert.deepStrictEqual(yield* sql`SELECT * FROM late`, [])
     }).pipe(Effect.provide(client))
   )

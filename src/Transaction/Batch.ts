@@ -39,9 +39,10 @@ export const make = ({ backend, levelOf, repeatedly, rollback }: BatchOptions): 
   // BEGIN and COMMIT are sent along, since the options need a transaction block.
   const explicit: Batch = (queries, options) => {
     const begin = beginSteps(options)
+    const batch = { batchFrom: begin.length, batchTo: begin.length + queries.length }
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(backend.lease({ access: options.access ?? "read write" }, restore), ({ connection, release }) =>
-        restore(connection.run([...begin, ...queries, commitStep], { batchFrom: begin.length })).pipe(
+        restore(connection.run([...begin, ...queries, commitStep], batch)).pipe(
           Effect.map((results) => results.slice(begin.length, -1)),
           Effect.onExit((exit) => Effect.zipRight(Exit.isSuccess(exit) ? Effect.void : rollback(connection), release))
         )

@@ -96,6 +96,7 @@ export class Session {
       operation,
       inTransaction: this.begun,
       batchFrom: batchFrom === undefined ? undefined : before.length + batchFrom,
+      batchTo: before.length + steps.length,
       replyWithin: moves.has(operation) ? controlTimeout : undefined
     }
     this.begun = true

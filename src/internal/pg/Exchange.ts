@@ -57,6 +57,8 @@ export interface RunOptions {
   readonly toTheEnd?: boolean | undefined
   /** The steps from this one on are a batch, and a failure says which of them it was. */
   readonly batchFrom?: number | undefined
+  /** And this one is the first behind the batch. @default the batch goes to the end */
+  readonly batchTo?: number | undefined
 }
 
 /** `unbegun`: the server has certainly executed none of it, so running it elsewhere cannot run it twice. */
@@ -196,9 +198,9 @@ export class Exchange {
 
   /** Of a batch, the one that the server failed at; none when it was the whole, as at its commit. */
   get failedStatement(): number | undefined {
-    const { batchFrom } = this.options
+    const { batchFrom, batchTo = this.steps.length } = this.options
     const { length } = this.results
-    return batchFrom === undefined || length < batchFrom || length >= this.steps.length ? undefined : length - batchFrom
+    return batchFrom === undefined || length < batchFrom || length >= batchTo ? undefined : length - batchFrom
   }
 
   /**
