@@ -76,6 +76,18 @@ export interface TransactionOptions {
 }
 
 /**
+ * What a batch can have of a transaction's options. Inside a transaction only its `timeout` counts: what else is asked for
+ * is refused when that one does not have it, and only the outermost retries.
+ *
+ * @since 0.1.0
+ * @category options
+ */
+export type BatchOptions = Pick<
+  TransactionOptions,
+  "access" | "deferrable" | "isolation" | "lockTimeout" | "retry" | "role" | "settings" | "timeout"
+>
+
+/**
  * The transaction that the current fiber is in.
  *
  * @since 0.1.0
@@ -117,7 +129,7 @@ export class Transaction extends Context.Tag("plinth/Transaction")<
      */
     readonly batch: <const Statements extends ReadonlyArray<Statement<unknown>>>(
       statements: Statements,
-      options?: TransactionOptions
+      options?: BatchOptions
     ) => Effect.Effect<BatchRows<Statements>, DatabaseError>
     readonly current: Effect.Effect<Option.Option<TransactionInfo>>
     /**
@@ -178,7 +190,7 @@ export const run: {
  */
 export const batch = <const Statements extends ReadonlyArray<Statement<unknown>>>(
   statements: Statements,
-  options?: TransactionOptions
+  options?: BatchOptions
 ): Effect.Effect<BatchRows<Statements>, DatabaseError, Transaction> =>
   Effect.flatMap(Transaction, (transaction) => transaction.batch(statements, options))
 

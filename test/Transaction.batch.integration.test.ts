@@ -91,6 +91,14 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("Transaction.batch", 
     }).pipe(Effect.provide(client))
   )
 
+  it.effect("has its deadline inside a transaction too", () =>
+    Effect.gen(function* () {
+      const sql = yield* SqlClient.SqlClient
+      const batch = Transaction.batch([sql`SELECT pg_sleep(60)`], { timeout: "50 millis" })
+      assert.strictEqual((yield* failureOf(Transaction.run(batch))).reason, "TransactionTimeout")
+    }).pipe(Effect.provide(client))
+  )
+
   it.effect("has its options, and runs again after a serialization failure", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
@@ -143,6 +151,11 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("Transaction.batch", 
         yield* proxy.cutNext("answer")
         const read = yield* failureOf(Transaction.batch([sql`SELECT 1`]))
         assert.strictEqual(read.reason, "ConnectionLost")
+        // Of a function that nobody knows, the server itself lets nothing be written.
+        yield* sql`CREATE FUNCTION unknown_to_all() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'`
+        yield* proxy.cutNext("answer")
+        const readOnly = yield* failureOf(Transaction.batch([sql`SELECT unknown_to_all()`], { access: "read only" }))
+        assert.strictEqual(readOnly.reason, "ConnectionLost")
       }).pipe(Effect.provide(plinthAt(proxy.url(url), { minConnections: 1, maxConnections: 1 })))
     })
   )

@@ -22,7 +22,7 @@ import type { SqlBackend } from "../internal/SqlBackend.ts"
 import type { Listener } from "../Listener.ts"
 import { isNotification } from "../Listener.ts"
 import { Transaction } from "../Transaction.ts"
-import type { TransactionOptions } from "../Transaction.ts"
+import type { BatchOptions } from "../Transaction.ts"
 import * as Runner from "../Transaction/Runner.ts"
 import { defaults } from "../Transaction/begin.ts"
 import { inDoubtIf } from "../Transaction/inDoubt.ts"
@@ -166,7 +166,7 @@ export const make = (
     })
     const batch = <const Statements extends ReadonlyArray<Statement.Statement<unknown>>>(
       statements: Statements,
-      options: TransactionOptions = defaults
+      options: BatchOptions = defaults
     ): Effect.Effect<BatchRows<Statements>, DatabaseError> =>
       Effect.map(
         runner.batch(

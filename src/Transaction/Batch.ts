@@ -9,7 +9,7 @@ import type { DatabaseError } from "../DatabaseError.ts"
 import type { Query } from "../internal/pg/Exchange.ts"
 import type { Result } from "../internal/pg/Result.ts"
 import type { SqlBackend } from "../internal/SqlBackend.ts"
-import type { TransactionOptions } from "../Transaction.ts"
+import type { BatchOptions } from "../Transaction.ts"
 import { beginSteps, commitStep, isPlainBegin } from "./begin.ts"
 import { inDoubtIf } from "./inDoubt.ts"
 import type { Level } from "./Level.ts"
@@ -17,25 +17,28 @@ import type { Level } from "./Level.ts"
 /** Runs queries as one transaction, or inside the one that the fiber is in. */
 export type Batch = (
   queries: ReadonlyArray<Query>,
-  options: TransactionOptions
+  options: BatchOptions
 ) => Effect.Effect<ReadonlyArray<Result>, DatabaseError>
 
-export interface BatchOptions {
+export interface Dependencies {
   readonly backend: SqlBackend
   /** The level that a fiber with this context is in; fails on options that it cannot give. */
   readonly levelOf: (
     context: Context.Context<never>,
-    options: TransactionOptions
+    options: BatchOptions
   ) => Effect.Effect<Level | undefined, DatabaseError>
   readonly rollback: (connection: PooledConnection) => Effect.Effect<void>
-  /** Runs an attempt in time, and again as the options say. */
-  readonly repeatedly: <A>(
-    attempt: Effect.Effect<A, DatabaseError>,
-    options: TransactionOptions
+  readonly inTime: <A>(
+    effect: Effect.Effect<A, DatabaseError>,
+    options: BatchOptions
+  ) => Effect.Effect<A, DatabaseError>
+  readonly retrying: <A>(
+    effect: Effect.Effect<A, DatabaseError>,
+    schedule: NonNullable<BatchOptions["retry"]>
   ) => Effect.Effect<A, DatabaseError>
 }
 
-export const make = ({ backend, levelOf, repeatedly, rollback }: BatchOptions): Batch => {
+export const make = ({ backend, inTime, levelOf, retrying, rollback }: Dependencies): Batch => {
   // BEGIN and COMMIT are sent along, since the options need a transaction block.
   const explicit: Batch = (queries, options) => {
     const begin = beginSteps(options)
@@ -54,11 +57,13 @@ export const make = ({ backend, levelOf, repeatedly, rollback }: BatchOptions): 
       ? Effect.succeed([])
       : Effect.contextWithEffect((context: Context.Context<never>) =>
           Effect.flatMap(levelOf(context, options), (level) => {
-            if (level !== undefined) return level.run(queries, "query", 0)
+            if (level !== undefined) return inTime(level.run(queries, "query", 0), options)
             // What shares one Sync is a transaction as it is.
             const attempt = isPlainBegin(options) ? backend.batch(queries) : explicit(queries, options)
-            const mayHaveWritten = () => queries.some(({ text }) => backend.mayWrite(text))
-            return repeatedly(Effect.mapError(attempt, inDoubtIf(mayHaveWritten)), options)
+            const mayHaveWritten = () =>
+              options.access !== "read only" && queries.some(({ text }) => backend.mayWrite(text))
+            const timed = inTime(Effect.mapError(attempt, inDoubtIf(mayHaveWritten)), options)
+            return options.retry === undefined ? timed : retrying(timed, options.retry)
           })
         )
 }

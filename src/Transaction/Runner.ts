@@ -386,7 +386,6 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
         })
       })
 
-  const asIs = (error: DatabaseError): DatabaseError => error
   const batch = makeBatch({
     backend,
     rollback,
@@ -396,10 +395,8 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
       const refusal = refusalInside(options, parent.info)
       return refusal === undefined ? Effect.succeed(parent) : Effect.fail(refusal)
     },
-    repeatedly: (attempt, options) => {
-      const timed = inTime(attempt, options, asIs)
-      return options.retry === undefined ? timed : retrying(timed, options.retry)
-    }
+    inTime: (effect, options) => inTime(effect, options, (error) => error),
+    retrying
   })
 
   return {

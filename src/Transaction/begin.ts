@@ -4,7 +4,7 @@
 import * as Duration from "effect/Duration"
 import type { Query } from "../internal/pg/Exchange.ts"
 import { escapeIdentifier, escapeLiteral } from "../internal/pg/driver.ts"
-import type { TransactionOptions } from "../Transaction.ts"
+import type { BatchOptions, TransactionOptions } from "../Transaction.ts"
 
 /** A transaction that asks for nothing. */
 export const defaults: TransactionOptions = {}
@@ -18,13 +18,8 @@ export const beginSteps = (options: TransactionOptions): ReadonlyArray<Query> =>
   options === defaults ? plainBegin : stepsOf(options)
 
 /** Whether a transaction with these options is one that any statements are that share a Sync. */
-export const isPlainBegin = ({
-  label: _,
-  propagation: __,
-  retry: ___,
-  warnAfter: ____,
-  ...options
-}: TransactionOptions): boolean => Object.values(options).every((value) => value === undefined)
+export const isPlainBegin = ({ retry: _, ...options }: BatchOptions): boolean =>
+  Object.values(options).every((value) => value === undefined)
 
 const stepsOf = (options: TransactionOptions): ReadonlyArray<Query> => {
   const begin = [
