@@ -123,6 +123,32 @@ describe("a transaction with a marker", () => {
   )
 })
 
+describe("a transaction with a marker, where others have left many", () => {
+  it.scopedLive("does not fail because they cannot be removed in time", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      const locked = yield* Deferred.make<void>()
+      const one = Transaction.run(
+        Effect.flatMap(SqlClient.SqlClient, (sql) => sql`SELECT 1`),
+        { confirm: "marker" }
+      )
+      yield* Effect.provide(one, plinthAt(url, { maxConnections: 1 }))
+      const holder = Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`INSERT INTO plinth.commit_marker VALUES (gen_random_uuid(), 'committed', now() - interval '25 hours')`
+        const hold = sql`SELECT FROM plinth.commit_marker FOR UPDATE`
+        yield* Transaction.run(
+          Effect.zipRight(hold, Effect.zipRight(Deferred.succeed(locked, undefined), Effect.never))
+        )
+      }).pipe(Effect.provide(plinthAt(url, { maxConnections: 1 })))
+      const holding = yield* Effect.fork(holder)
+      yield* Deferred.await(locked)
+      yield* Effect.provide(one, plinthAt(url, { maxConnections: 1, statementTimeout: "200 millis" }))
+      yield* Fiber.interrupt(holding)
+    }).pipe(Effect.provide(TestDatabase.layer()))
+  )
+})
+
 describe("a transaction that is open for long", () => {
   it.scopedLive("is logged once, with its label, its statements without their values, and the spans of its fiber", () =>
     Effect.gen(function* () {

@@ -60,7 +60,7 @@ const settle = (key: string): ReadonlyArray<Query> => [
 
 export const make = (backend: SqlBackend): CommitMarkers => {
   let cleanedAt = Number.NEGATIVE_INFINITY
-  const prepare = Effect.gen(function* () {
+  const prepare = Effect.fnUntraced(function* (now: number) {
     const [result] = yield* backend.batch([exists])
     if (result?.rows[0]?.found !== true) {
       yield* backend.run({ text: install, params: [], protocol: "simple" }).pipe(
@@ -71,12 +71,13 @@ export const make = (backend: SqlBackend): CommitMarkers => {
         )
       )
     }
-    yield* backend.batch([clean])
-    cleanedAt = yield* Clock.currentTimeMillis
+    // One does it for all that begin meanwhile. Rows that stay for longer are no reason to fail what came with its own.
+    cleanedAt = now
+    yield* Effect.catchAll(backend.batch([clean]), (error) => Effect.logDebug("Old commit markers stay", error))
   })
   return {
     ready: Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      now - cleanedAt < cleaningInterval ? Effect.void : prepare
+      now - cleanedAt < cleaningInterval ? Effect.void : prepare(now)
     ),
     outcomeOf: (key) =>
       backend.batch(settle(key)).pipe(
