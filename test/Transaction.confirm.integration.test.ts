@@ -123,6 +123,29 @@ describe("a transaction with a marker", () => {
   )
 })
 
+describe("a transaction with a marker and a role", () => {
+  it.scopedLive("writes it as who it logged in as, and commits as the role", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      // Every server has it, and it may not write markers.
+      const role = "pg_monitor"
+      yield* Effect.gen(function* () {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`CREATE TABLE owned (id int, by text)`
+        yield* sql`GRANT INSERT, UPDATE, SELECT ON owned TO ${sql(role)}`
+        yield* sql.unsafe(`
+          CREATE FUNCTION sign() RETURNS trigger LANGUAGE plpgsql AS $$
+          BEGIN UPDATE owned SET by = current_user WHERE by IS NULL; RETURN NULL; END $$;
+          CREATE CONSTRAINT TRIGGER sign AFTER INSERT ON owned DEFERRABLE INITIALLY DEFERRED
+          FOR EACH ROW EXECUTE FUNCTION sign()`)
+        yield* Transaction.run(sql`INSERT INTO owned VALUES (1)`, { confirm: "marker", role })
+        assert.deepStrictEqual(yield* sql`SELECT * FROM owned`, [{ id: 1, by: role }])
+        assert.lengthOf(yield* sql`SELECT FROM plinth.commit_marker WHERE outcome = 'committed'`, 1)
+      }).pipe(Effect.provide(plinthAt(url, { maxConnections: 1 })))
+    }).pipe(Effect.provide(TestDatabase.layer()))
+  )
+})
+
 describe("a transaction with a marker, where others have left many", () => {
   it.scopedLive("does not fail because they cannot be removed in time", () =>
     Effect.gen(function* () {

@@ -13,6 +13,7 @@ import type { XactOutcome } from "../ConnectionPool/xactStatus.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
 import type { Query } from "../internal/pg/Exchange.ts"
 import type { SqlBackend } from "../internal/SqlBackend.ts"
+import { setLocal } from "./begin.ts"
 
 export interface CommitMarkers {
   /** Makes the table where there is none, and now and then removes rows that nobody asks for any more. */
@@ -44,11 +45,14 @@ const clean: Query = {
   params: []
 }
 
-/** What travels with COMMIT. */
-export const markerStep = (key: string): Query => ({
-  text: "INSERT INTO plinth.commit_marker (key, outcome) VALUES ($1, 'committed')",
-  params: [key]
-})
+/**
+ * What travels with COMMIT. A role that the transaction has taken need not be able to write markers, but what is deferred
+ * to COMMIT is done as that role.
+ */
+export const markerSteps = (key: string, role: string | undefined): ReadonlyArray<Query> => {
+  const insert = { text: "INSERT INTO plinth.commit_marker (key, outcome) VALUES ($1, 'committed')", params: [key] }
+  return role === undefined ? [insert] : [setLocal("role", "none"), insert, setLocal("role", role)]
+}
 
 const settle = (key: string): ReadonlyArray<Query> => [
   {

@@ -21,7 +21,7 @@ import type { SqlBackend } from "../internal/SqlBackend.ts"
 import type { Transaction, TransactionInfo, TransactionOptions } from "../Transaction.ts"
 import { make as makeBatch } from "./Batch.ts"
 import type { Batch } from "./Batch.ts"
-import { make as makeMarkers, markerStep } from "./CommitMarker.ts"
+import { make as makeMarkers, markerSteps } from "./CommitMarker.ts"
 import { defaultWarnAfter, warnOfAge } from "./warnOfAge.ts"
 import { beginSteps, commitStep, defaults } from "./begin.ts"
 import { commitTimeout, controlTimeout, Level, Session } from "./Level.ts"
@@ -109,9 +109,10 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
   const commit = (
     { connection, outcomeOf, release }: Lease,
     session: Session,
+    role: string | undefined,
     marker?: string
   ): Effect.Effect<void, DatabaseError> =>
-    connection.run(marker === undefined ? justCommit : [markerStep(marker), commitStep], committing).pipe(
+    connection.run(marker === undefined ? justCommit : [...markerSteps(marker, role), commitStep], committing).pipe(
       Effect.flatMap((results) =>
         // The COMMIT of a failed transaction is answered by a rollback that looks like a success.
         results.at(-1)?.command === "COMMIT"
@@ -190,7 +191,7 @@ export const make = ({ backend, connect, own }: RunnerOptions): Runner => {
       if (Exit.isFailure(exit)) return Effect.zipRight(rollback(session.connection), exit)
       if (!session.begun) return exit
       const marker = options.confirm === "marker" && session.wrote ? crypto.randomUUID() : undefined
-      return Effect.matchEffect(commit(lease, session, marker), {
+      return Effect.matchEffect(commit(lease, session, options.role, marker), {
         onSuccess: () => exit,
         onFailure: (error) => {
           ended(error.reason === "CommitInDoubt" ? "onInDoubt" : "afterRollback")

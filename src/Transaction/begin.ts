@@ -41,7 +41,7 @@ const stepsOf = (options: TransactionOptions): ReadonlyArray<Query> => {
  * SET takes no parameters, but set_config() is a query: it would take the snapshot of a repeatable read before the
  * transaction has its locks.
  */
-const setLocal = (name: string, value: string): Query => ({
+export const setLocal = (name: string, value: string): Query => ({
   text: `SET LOCAL ${name.split(".").map(escapeIdentifier).join(".")} TO ${valuesOf(name, value).map(escapeLiteral).join(", ")}`,
   params: [],
   prepare: false
