@@ -110,7 +110,7 @@ const lifetimeJitter = 0.1
 /** Weight of the newest use in what the next one is expected to take. */
 const useWeight = 0.1
 
-/** So many uses have to be known before anybody is refused for them. */
+/** So many uses in a row have to be known before anybody is refused for them. */
 const leastUses = 10
 
 /** A waiter is refused when its predicted wait is so many times its deadline: what is predicted is only a mean. */
@@ -136,8 +136,10 @@ export class PoolCore<C extends Poolable> {
   private readonly idle: Array<Slot<C>> = []
   private readonly slots = new Set<Slot<C>>()
   private readonly waiters = new WaitList<Ticket<C>>()
-  /** What a use is expected to take. */
+  /** What a use is expected to take, by how many of them, and when the last one ended. */
   private useMs = 0
+  private uses = 0
+  private usedAt = 0
   /** Connections of an earlier one are replaced. */
   private generation = 0
   private readonly opener: Opener<C>
@@ -373,17 +375,24 @@ export class PoolCore<C extends Poolable> {
   }
 
   private used(ms: number): void {
-    const { use } = this.times
-    use.record(ms)
-    this.useMs += (ms - this.useMs) * (use.count === 1 ? 1 : useWeight)
+    const now = this.environment.now()
+    this.times.use.record(ms)
+    this.uses = this.knowsUseAt(now - ms) ? this.uses + 1 : 1
+    this.usedAt = now
+    // One that lasted for hours says no more of the next than that it may outlast everybody's patience.
+    this.useMs += (Math.min(ms, this.limits.acquireTimeout) - this.useMs) * (this.uses === 1 ? 1 : useWeight)
   }
 
-  /** Everybody ahead takes a turn on one of the connections. */
+  /** What uses took before a pause says nothing of those that follow it. */
+  private knowsUseAt(moment: number): boolean {
+    return this.uses > 0 && moment - this.usedAt <= this.limits.acquireTimeout
+  }
+
+  /** Everybody ahead takes a turn on one of the connections, those included that are still to be opened. */
   private predictedWait(priority: Priority): number {
     // Whoever waits does so for the check of another one.
-    if (this.idle.length > 0) return 0
-    const turns = this.waiters.ahead(priority) + 1
-    return this.times.use.count < leastUses ? 0 : (turns * this.useMs) / Math.max(this.slots.size, 1)
+    if (this.idle.length > 0 || this.uses < leastUses || !this.knowsUseAt(this.environment.now())) return 0
+    return ((this.waiters.ahead(priority) + 1) * this.useMs) / this.limits.max
   }
 
   private refuse(ticket: Ticket<C>, description: string): void {

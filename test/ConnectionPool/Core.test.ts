@@ -96,6 +96,18 @@ const simulate = (options: Partial<Limits> = {}, fails: () => boolean = () => fa
     return { core, connections }
   })
 
+/** Has a connection for so many milliseconds. */
+const use = (core: PoolCore<FakeConnection>, ms: number) =>
+  Effect.gen(function* () {
+    let slot: Slot<FakeConnection> | undefined
+    core.checkout((outcome) => {
+      if (!(outcome instanceof DatabaseErrors.DatabaseError)) slot = outcome
+    })
+    yield* TestClock.adjust("10 millis")
+    yield* TestClock.adjust(ms)
+    if (slot !== undefined) core.release(slot)
+  })
+
 describe("PoolCore", () => {
   it.effect("serves waiters in the order in which they came", () =>
     Effect.gen(function* () {
@@ -151,17 +163,7 @@ describe("PoolCore", () => {
   it.effect("refuses at once who would wait for twice the deadline, and says for whom", () =>
     Effect.gen(function* () {
       const { core } = yield* simulate({ max: 1, maxWaiting: 100 })
-      const use = (ms: number) =>
-        Effect.gen(function* () {
-          let slot: Slot<FakeConnection> | undefined
-          core.checkout((outcome) => {
-            if (!(outcome instanceof DatabaseErrors.DatabaseError)) slot = outcome
-          })
-          yield* TestClock.adjust("10 millis")
-          yield* TestClock.adjust(ms)
-          if (slot !== undefined) core.release(slot)
-        })
-      yield* Effect.repeatN(use(400), 20)
+      yield* Effect.repeatN(use(core, 400), 20)
       const outcomes: Array<unknown> = []
       for (let i = 0; i < 10; i++) core.checkout((outcome) => outcomes.push(outcome))
       // One has the connection; four who wait for 410 ms each are more than the deadline of a second, and not twice it.
@@ -175,6 +177,31 @@ describe("PoolCore", () => {
         )
       }
       assert.strictEqual(core.counters.refused, 5)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("refuses nobody for what a use took long ago, or once, or for connections that it has yet to open", () =>
+    Effect.gen(function* () {
+      const refusedOf = (core: PoolCore<FakeConnection>) => {
+        for (let i = 0; i < 30; i++) core.checkout(() => {})
+        return core.counters.refused
+      }
+      const longAgo = (yield* simulate({ max: 1, maxWaiting: 100 })).core
+      yield* Effect.repeatN(use(longAgo, 900), 20)
+      yield* TestClock.adjust("1 hour")
+      yield* Effect.repeatN(use(longAgo, 0), 5)
+      assert.strictEqual(refusedOf(longAgo), 0)
+
+      const once = (yield* simulate({ max: 1, maxWaiting: 100 })).core
+      yield* Effect.repeatN(use(once, 0), 20)
+      yield* use(once, 3_600_000)
+      yield* Effect.repeatN(use(once, 0), 10)
+      assert.strictEqual(refusedOf(once), 0)
+
+      const small = (yield* simulate({ max: 20, maxWaiting: 100 })).core
+      yield* Effect.repeatN(use(small, 400), 20)
+      assert.strictEqual(small.size.total, 1)
+      assert.strictEqual(refusedOf(small), 0)
     }).pipe(Effect.scoped)
   )
 
