@@ -128,7 +128,7 @@ const lockQuery = (key: Key, { scope, shared }: LockOptions, how: "try" | "wait"
       : typeof key === "bigint"
         ? { args: "$1::bigint", params: [String(key)] }
         : { args: "$1::int, $2::int", params: [...key] }
-  return { text: `SELECT pg_catalog.${name}(${call.args}) AS locked`, params: call.params }
+  return { text: `SELECT pg_catalog.${name}(${call.args}) AS locked`, params: call.params, types: "stock" }
 }
 
 const nameOf = (key: Key): string =>

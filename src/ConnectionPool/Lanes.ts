@@ -110,7 +110,8 @@ const look: Query = {
     "pg_catalog.current_setting('statement_timeout') AS timeout, setting::int AS timeout_ms " +
     "FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'",
   params: [],
-  prepare: false
+  prepare: false,
+  types: "stock"
 }
 
 const change = (readOnly: string, timeout: string): Query => ({

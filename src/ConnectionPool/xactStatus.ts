@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { PooledConnection } from "../ConnectionPool.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
+import type { Query } from "../internal/pg/Exchange.ts"
 
 /** A definite end. */
 export type XactOutcome = "committed" | "aborted"
@@ -23,7 +24,8 @@ export const askForOutcome = (
   connection: PooledConnection,
   xid: string
 ): Effect.Effect<Option.Option<XactOutcome>, DatabaseError> => {
-  const query = { text: "SELECT pg_catalog.pg_xact_status($1::xid8) AS status", params: [xid], prepare: false }
+  const text = "SELECT pg_catalog.pg_xact_status($1::xid8) AS status"
+  const query: Query = { text, params: [xid], prepare: false, types: "stock" }
   const ask: Effect.Effect<Option.Option<XactOutcome>, DatabaseError> = Effect.flatMap(
     connection.run([query], { operation: "resolve" }),
     ([result]) => {

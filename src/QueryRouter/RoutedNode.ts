@@ -97,7 +97,9 @@ export const identify =
   (identities: WeakMap<PooledConnection, string>) =>
   (connection: PooledConnection): Effect.Effect<void, DatabaseError> =>
     Effect.map(
-      connection.run([{ text: `SELECT ${identitySql}`, params: [], prepare: false }], { operation: "connect" }),
+      connection.run([{ text: `SELECT ${identitySql}`, params: [], prepare: false, types: "stock" }], {
+        operation: "connect"
+      }),
       ([result]) => {
         identities.set(connection, String(result?.rows[0]?.identity))
       }

@@ -133,7 +133,7 @@ export const makeBackend = (
         keepsSessions: configured.pool.keepsSessions,
         name: configured.name,
         mayWrite: () => false,
-        run: (query) => Effect.flatMap(primary(), ({ pool }) => pool.run([query])),
+        run: (query) => Effect.flatMap(primary(), ({ pool }) => pool.run([{ ...query, types: "stock" }])),
         batch: (queries) => Effect.flatMap(primary(), ({ pool }) => pool.run(queries, { batchFrom: 0 })),
         lease: (_, restore) => Effect.flatMap(primary(), ({ pool }) => pool.lease(restore)),
         capacity: Effect.succeed(options.pool.max)

@@ -38,7 +38,11 @@ CREATE TABLE IF NOT EXISTS plinth.commit_marker (
 );
 COMMENT ON TABLE plinth.commit_marker IS 'What became of transactions that asked for a confirmation; rows of a day ago may go'`
 
-const exists: Query = { text: "SELECT pg_catalog.to_regclass('plinth.commit_marker') IS NOT NULL AS found", params: [] }
+const exists: Query = {
+  text: "SELECT pg_catalog.to_regclass('plinth.commit_marker') IS NOT NULL AS found",
+  params: [],
+  types: "stock"
+}
 
 const clean: Query = {
   text: "DELETE FROM plinth.commit_marker WHERE at < pg_catalog.clock_timestamp() - interval '1 day'",
@@ -59,7 +63,7 @@ const settle = (key: string): ReadonlyArray<Query> => [
     text: "INSERT INTO plinth.commit_marker (key, outcome) VALUES ($1, 'aborted') ON CONFLICT DO NOTHING",
     params: [key]
   },
-  { text: "SELECT outcome FROM plinth.commit_marker WHERE key = $1", params: [key] }
+  { text: "SELECT outcome FROM plinth.commit_marker WHERE key = $1", params: [key], types: "stock" }
 ]
 
 export const make = (backend: SqlBackend): CommitMarkers => {

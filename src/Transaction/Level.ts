@@ -12,7 +12,11 @@ import type { Result } from "../internal/pg/Result.ts"
 import type { TransactionInfo } from "../Transaction.ts"
 
 /** The id of the transaction, once there is something to commit. */
-export const askForXid: Query = { text: "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text AS xid", params: [] }
+export const askForXid: Query = {
+  text: "SELECT pg_catalog.pg_current_xact_id_if_assigned()::text AS xid",
+  params: [],
+  types: "stock"
+}
 
 /** Texts that are kept of a transaction that runs many statements. */
 const keptTexts = 10

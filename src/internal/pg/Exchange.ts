@@ -30,6 +30,13 @@ export interface Query {
    * @default prepared when PostgreSQL revalidates its plan: SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE, MERGE
    */
   readonly prepare?: boolean | undefined
+  /**
+   * "stock" is for what Plinth asks for itself: an application may have said that its own booleans or numbers become
+   * something else.
+   *
+   * @default the connection's
+   */
+  readonly types?: "stock" | undefined
 }
 
 /** More rows of, or the end of, a portal opened by an earlier exchange of the same transaction. */
@@ -151,7 +158,7 @@ export class Exchange {
   describe(fields: Array<FieldDef>, types: TypeParsers | undefined): void {
     this.begun = true
     try {
-      const shape = fields.length === 0 ? noRows : new RowShape(fields, types)
+      const shape = fields.length === 0 ? noRows : new RowShape(fields, this.typesOf(types))
       this.shape = shape
       const statement = this.statements[this.results.length]
       if (statement !== undefined) statement.shape = shape
@@ -209,6 +216,11 @@ export class Exchange {
    */
   private get isCommitted(): boolean {
     return !this.isSimple && this.results.length === this.steps.length && this.results.at(-1)?.command === "COMMIT"
+  }
+
+  private typesOf(types: TypeParsers | undefined): TypeParsers | undefined {
+    const { step } = this
+    return step !== undefined && "text" in step && step.types === "stock" ? undefined : types
   }
 
   private get step(): Step | undefined {

@@ -120,7 +120,7 @@ const expectSession = (
     "SELECT pg_catalog.pg_is_in_recovery() AS standby, " +
     "pg_catalog.current_setting('default_transaction_read_only')::bool AS readonly"
   return Effect.flatMap(
-    connection.run([{ text, params: [], prepare: false }], { operation: "connect" }),
+    connection.run([{ text, params: [], prepare: false, types: "stock" }], { operation: "connect" }),
     ([result]) => {
       const standby = result?.rows[0]?.standby === true
       const readOnly = standby || result?.rows[0]?.readonly === true
