@@ -152,6 +152,7 @@ export class PoolCore<C extends Poolable> {
     this.driver = driver
     this.environment = environment
     this.opener = new Opener<C>({
+      node: environment.name,
       open: driver.open,
       concurrency: limits.connectConcurrency,
       now: environment.now,

@@ -2,12 +2,16 @@
  * Opens connections: few at a time, and after a failure not before a growing, jittered pause, so that a server which
  * comes back is not met by a storm.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { fromUnknown } from "../DatabaseError.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
 import { Histogram } from "../internal/Histogram.ts"
 
 export interface OpenerOptions<C> {
+  /** Of the server, for errors. */
+  readonly node: string
   readonly open: Effect.Effect<C, DatabaseError>
   readonly concurrency: number
   /** Monotonic milliseconds. */
@@ -55,7 +59,7 @@ export class Opener<C> {
   }
 
   private open(startedAt: number, generation: number): void {
-    const { fork, now, onFailed, onOpened, open, random } = this.options
+    const { fork, node, now, onFailed, onOpened, open, random } = this.options
     this.pending++
     fork(
       Effect.exit(open).pipe(
@@ -65,10 +69,11 @@ export class Opener<C> {
             this.forgive()
             this.times.record(now() - startedAt)
             onOpened(exit.value, generation)
-          } else if (exit.cause._tag === "Fail") {
+          } else if (!Cause.isInterruptedOnly(exit.cause)) {
             const pause = Math.min(firstPause * 2 ** this.failures++, lastPause)
             this.allowedAt = now() + pause * (0.5 + random() / 2)
-            onFailed(exit.cause.error, startedAt)
+            // A defect, of what fetches the password or greets the server, is told to whoever waits: no other sees it.
+            onFailed(fromUnknown(Cause.squash(exit.cause), { operation: "connect", node }), startedAt)
           }
         })
       )

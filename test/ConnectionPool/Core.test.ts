@@ -46,7 +46,11 @@ const refused = new DatabaseErrors.DatabaseError({
 })
 
 /** A structure over fake connections; `fails` decides whether the next attempt to connect does. */
-const simulate = (options: Partial<Limits> = {}, fails: () => boolean = () => false) =>
+const simulate = (
+  options: Partial<Limits> = {},
+  fails: () => boolean = () => false,
+  failure: Effect.Effect<never, DatabaseError.DatabaseError> = Effect.fail(refused)
+) =>
   Effect.gen(function* () {
     const fork = yield* FiberSet.makeRuntime<never>()
     const clock = yield* Clock.clockWith(Effect.succeed)
@@ -56,7 +60,7 @@ const simulate = (options: Partial<Limits> = {}, fails: () => boolean = () => fa
       {
         open: Effect.suspend(() =>
           fails()
-            ? Effect.delay(Effect.fail(refused), "5 millis")
+            ? Effect.delay(failure, "5 millis")
             : Effect.delay(
                 Effect.sync(() => {
                   const connection = new FakeConnection()
@@ -148,6 +152,25 @@ describe("PoolCore", () => {
       yield* TestClock.adjust("2 seconds")
       assert.strictEqual(outcomes[1], "a slot")
       assert.match(outcomes[2] ?? "", /no connection became free within 1000 ms: 1 of 1 open, the longest in use for/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("tells whoever waits of a defect in what opens connections, and tries again", () =>
+    Effect.gen(function* () {
+      let broken = true
+      const defect = Effect.die(new Error("no vault"))
+      const { core } = yield* simulate({ max: 1 }, () => broken, defect)
+      const outcomes: Array<unknown> = []
+      core.checkout((outcome) => outcomes.push(outcome))
+      yield* TestClock.adjust("5 millis")
+      const [error] = outcomes
+      assert.include(error instanceof DatabaseErrors.DatabaseError ? error.message : "a slot", "no vault")
+      assert.strictEqual(core.counters.connectFailures, 1)
+      broken = false
+      core.checkout((outcome) => outcomes.push(outcome))
+      yield* TestClock.adjust("500 millis")
+      assert.lengthOf(outcomes, 2)
+      assert.notInstanceOf(outcomes[1], DatabaseErrors.DatabaseError)
     }).pipe(Effect.scoped)
   )
 
