@@ -163,12 +163,15 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("Transaction.batch", 
   it.effect("plans again what was planned for another type, and transforms names like every statement", () =>
     Effect.gen(function* () {
       const sql = yield* SqlClient.SqlClient
-      yield* sql`CREATE TABLE retyped (some_id int)`
-      const batch = Transaction.batch([sql<{ someId: unknown }>`SELECT * FROM retyped`, sql`SELECT 1`])
-      yield* batch
-      yield* sql`ALTER TABLE retyped ALTER COLUMN some_id TYPE text`
-      yield* sql`INSERT INTO retyped VALUES ('a')`
-      assert.deepStrictEqual((yield* batch)[0], [{ someId: "a" }])
+      for (const options of [undefined, { isolation: "serializable" }] as const) {
+        yield* sql`CREATE TABLE retyped (some_id int)`
+        const batch = Transaction.batch([sql<{ someId: unknown }>`SELECT * FROM retyped`, sql`SELECT 1`], options)
+        yield* batch
+        yield* sql`ALTER TABLE retyped ALTER COLUMN some_id TYPE text`
+        yield* sql`INSERT INTO retyped VALUES ('a')`
+        assert.deepStrictEqual((yield* batch)[0], [{ someId: "a" }])
+        yield* sql`DROP TABLE retyped`
+      }
     }).pipe(
       Effect.provide(
         Layer.unwrapEffect(

@@ -8,6 +8,7 @@ import type { PooledConnection } from "../ConnectionPool.ts"
 import type { DatabaseError } from "../DatabaseError.ts"
 import type { Query } from "../internal/pg/Exchange.ts"
 import type { Result } from "../internal/pg/Result.ts"
+import { isStalePlan } from "../internal/pg/StatementCache.ts"
 import type { SqlBackend } from "../internal/SqlBackend.ts"
 import type { BatchOptions } from "../Transaction.ts"
 import { beginSteps, commitStep, isPlainBegin } from "./begin.ts"
@@ -44,12 +45,15 @@ export const make = ({ backend, inTime, levelOf, retrying, rollback }: Dependenc
     const begin = beginSteps(options)
     const batch = { batchFrom: begin.length, batchTo: begin.length + queries.length }
     return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(backend.lease({ access: options.access ?? "read write" }, restore), ({ connection, release }) =>
-        restore(connection.run([...begin, ...queries, commitStep], batch)).pipe(
+      Effect.flatMap(backend.lease({ access: options.access ?? "read write" }, restore), ({ connection, release }) => {
+        const once = restore(connection.run([...begin, ...queries, commitStep], batch))
+        return once.pipe(
+          // All of it was undone, and will be planned anew.
+          Effect.catchIf(isStalePlan, () => Effect.zipRight(rollback(connection), once)),
           Effect.map((results) => results.slice(begin.length, -1)),
           Effect.onExit((exit) => Effect.zipRight(Exit.isSuccess(exit) ? Effect.void : rollback(connection), release))
         )
-      )
+      })
     )
   }
   return (queries, options) =>
