@@ -25,7 +25,8 @@ export type Key = string | bigint | readonly [number, number]
  */
 export interface LockOptions {
   /**
-   * How long to wait for whoever has it: `false` not at all, `true` without end. A wait in vain is `LockTimeout`.
+   * How long to wait for whoever has it: `false` not at all, `true` without end. A wait in vain is `LockTimeout`. To the
+   * server the wait is a statement: a `statement_timeout` ends it sooner, as `StatementTimeout`.
    *
    * @default true
    */
@@ -33,7 +34,8 @@ export interface LockOptions {
   /** Beside others who share it, and not beside one who does not. @default false */
   readonly shared?: boolean | undefined
   /**
-   * "session" holds a connection of the pool for as long as the effect runs and gives the lock back at its end.
+   * "session" holds a connection of the pool for as long as it waits and the effect runs, which needs others for its own
+   * statements, and gives the lock back at its end.
    * "transaction" takes it in the transaction that the fiber is in, or in one around the effect, and that transaction's
    * end gives it back; it also works behind a transaction pooler.
    *
