@@ -168,18 +168,23 @@ export const lease = (running: Running, restore: Restore): Effect.Effect<Lease, 
 const leased = (
   { core, pooler }: Running,
   outcome: Slot<WireConnection> | DatabaseError
-): Effect.Effect<Lease, DatabaseError> =>
-  outcome instanceof DatabaseError
-    ? Effect.fail(outcome)
-    : Effect.succeed({
-        connection: outcome.connection,
-        release: Effect.sync(() => core.release(outcome, true)),
-        remind: (after, remind) => {
-          outcome.reminder = { after, remind }
-        },
-        // A session with a pooler survives a crash of the server behind it, and so is no witness.
-        outcomeOf: pooler === "none" ? outcomeOf(core, outcome.since) : () => Effect.succeedNone
-      })
+): Effect.Effect<Lease, DatabaseError> => {
+  if (outcome instanceof DatabaseError) return Effect.fail(outcome)
+  let isReleased = false
+  return Effect.succeed({
+    connection: outcome.connection,
+    release: Effect.sync(() => {
+      // The slot may be somebody else's by the second time.
+      if (!isReleased) core.release(outcome, true)
+      isReleased = true
+    }),
+    remind: (after, remind) => {
+      outcome.reminder = { after, remind }
+    },
+    // A session with a pooler survives a crash of the server behind it, and so is no witness.
+    outcomeOf: pooler === "none" ? outcomeOf(core, outcome.since) : () => Effect.succeedNone
+  })
+}
 
 const witnessInterval = "10 millis"
 

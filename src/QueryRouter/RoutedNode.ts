@@ -136,8 +136,11 @@ export class TrackedConnection implements PooledConnection {
   }
 
   readonly run: PooledConnection["run"] = (steps, options) =>
-    Effect.ensuring(
-      this.node.track(this.session, this.connection.run(steps, options)),
-      Effect.sync(() => this.onDone())
-    )
+    // A heartbeat sees nothing.
+    steps.length === 0
+      ? this.connection.run(steps, options)
+      : Effect.ensuring(
+          this.node.track(this.session, this.connection.run(steps, options)),
+          Effect.sync(() => this.onDone())
+        )
 }

@@ -30,6 +30,9 @@ const askAgain = Schedule.jittered(Schedule.spaced("200 millis"))
 /** How often old rows are removed, in milliseconds. */
 const cleaningInterval = 3_600_000
 
+/** Rows that one cleaning removes at most: it runs in front of somebody's transaction. */
+const mostCleaned = 10_000
+
 const install = `CREATE SCHEMA IF NOT EXISTS plinth;
 CREATE TABLE IF NOT EXISTS plinth.commit_marker (
   key uuid PRIMARY KEY,
@@ -45,7 +48,9 @@ const exists: Query = {
 }
 
 const clean: Query = {
-  text: "DELETE FROM plinth.commit_marker WHERE at < pg_catalog.clock_timestamp() - interval '1 day'",
+  text:
+    "DELETE FROM plinth.commit_marker WHERE key IN (SELECT key FROM plinth.commit_marker " +
+    `WHERE at < pg_catalog.clock_timestamp() - interval '1 day' LIMIT ${mostCleaned})`,
   params: []
 }
 

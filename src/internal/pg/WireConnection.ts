@@ -108,6 +108,7 @@ export class WireConnection {
       dataRow: ({ fields }) => this.running?.row(fields, types),
       commandComplete: ({ text }) => {
         if (text === "DEALLOCATE ALL" || text === "DISCARD ALL") this.statements?.clear()
+        if (text === "DISCARD ALL") this.ownTimeout = "none"
         this.running?.complete(text, false, types)
       },
       emptyQuery: () => this.running?.complete("", false, types),
