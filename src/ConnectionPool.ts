@@ -251,6 +251,23 @@ export class ConnectionPool extends Context.Tag("plinth/ConnectionPool")<
   }
 >() {}
 
+export {
+  /**
+   * A snapshot of the statistics now, and one whenever the interval has passed.
+   *
+   * @since 0.1.0
+   * @category observation
+   */
+  changes,
+  /**
+   * Keeps metrics of a pool up to date until the scope closes, under OpenTelemetry's names.
+   *
+   * @since 0.1.0
+   * @category observation
+   */
+  publish
+} from "./ConnectionPool/observe.ts"
+
 /**
  * @since 0.1.0
  * @category options

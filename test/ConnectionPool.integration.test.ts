@@ -2,14 +2,18 @@
  * One pool against a real server.
  */
 import { assert, layer } from "@effect/vitest"
+import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
+import * as Metric from "effect/Metric"
+import * as MetricState from "effect/MetricState"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
 import { ConnectionPool, DatabaseConfig, DatabaseError } from "effect-plinth"
 import { EmbeddedPostgres } from "effect-plinth/embedded"
 import { TestDatabase } from "effect-plinth/testing"
@@ -118,6 +122,48 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("a pool", (it) => {
         Effect.map(pool.stats, ({ closed }) => closed.reset === 2)
       )
       assert.notStrictEqual(yield* backend, idle)
+    })
+  )
+
+  it.scoped("shows its statistics as a stream and as metrics", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      const pool = yield* open(url, { maxConnections: 2, acquireTimeout: "50 millis" })
+      const snapshots = yield* Stream.runCollect(Stream.take(ConnectionPool.changes(pool, "10 millis"), 2))
+      assert.deepStrictEqual(
+        Chunk.toReadonlyArray(snapshots).map(({ max }) => max),
+        [2, 2]
+      )
+      yield* ConnectionPool.publish(pool, "20 millis")
+      yield* pool.use(() => pool.use(() => failureOf(pool.use(() => Effect.void))))
+      const valueOf = (name: string, state?: string) =>
+        Effect.map(
+          Metric.snapshot,
+          (pairs) =>
+            pairs.find(({ metricKey: { name: found, tags } }) => {
+              const has = (value: string) => tags.some((tag) => tag.value === value)
+              return found === name && has(pool.name) && (state === undefined || has(state))
+            })?.metricState
+        )
+      yield* withinSeconds(
+        10,
+        Effect.gen(function* () {
+          const idle = yield* valueOf("db.client.connection.count", "idle")
+          const timeouts = yield* valueOf("db.client.connection.timeouts")
+          const used = yield* valueOf("plinth.pool.use_time")
+          return (
+            idle !== undefined &&
+            MetricState.isGaugeState(idle) &&
+            idle.value === 2 &&
+            timeouts !== undefined &&
+            MetricState.isCounterState(timeouts) &&
+            timeouts.count === 1 &&
+            used !== undefined &&
+            MetricState.isCounterState(used) &&
+            used.count > 0.05
+          )
+        })
+      )
     })
   )
 

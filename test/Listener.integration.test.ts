@@ -94,6 +94,25 @@ describe("a listener", () => {
   )
 })
 
+describe("notify", () => {
+  it.scopedLive("refuses a payload that the server would not take, and says how long it is", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestDatabase.TestDatabase
+      yield* Effect.gen(function* () {
+        const sql = yield* PgClient.PgClient
+        yield* sql.withTransaction(
+          Effect.gen(function* () {
+            const error = yield* failureOf(sql.notify("news", "é".repeat(4_000)))
+            assert.include(String(error.cause), "the payload has 8000 bytes and must have fewer than 8000")
+            // Nothing was sent, so the transaction goes on.
+            yield* sql.notify("news", "x".repeat(7_999))
+          })
+        )
+      }).pipe(Effect.provide(plinthAt(url, { maxConnections: 1 })))
+    }).pipe(Effect.provide(TestDatabase.layer()))
+  )
+})
+
 describe("a client", () => {
   it.scopedLive("refuses what would change a session that others use", () =>
     Effect.gen(function* () {

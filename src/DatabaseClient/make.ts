@@ -13,8 +13,7 @@ import * as Stream from "effect/Stream"
 import { AdvisoryLock } from "../AdvisoryLock.ts"
 import { make as makeLocks } from "../AdvisoryLock/make.ts"
 import type { ConnectionTarget } from "../DatabaseConfig.ts"
-import type { DatabaseError } from "../DatabaseError.ts"
-import { toSqlError } from "../DatabaseError.ts"
+import { DatabaseError, toSqlError } from "../DatabaseError.ts"
 import type { PooledConnection } from "../ConnectionPool.ts"
 import { reserve } from "../internal/SqlBackend.ts"
 import type { Query } from "../internal/pg/Exchange.ts"
@@ -145,7 +144,13 @@ export const make = (
           names === "bare" || options.transformJson === false ? undefined : options.transformQueryNames
         ),
         // NOTIFY takes no parameters; the function does, and belongs to the transaction that it is called in.
-        notify: (channel, payload) => Effect.asVoid(statements`SELECT pg_catalog.pg_notify(${channel}, ${payload})`),
+        notify: (channel, payload) =>
+          Effect.asVoid(
+            Effect.zipRight(
+              checkPayload(payload, backend.name),
+              statements`SELECT pg_catalog.pg_notify(${channel}, ${payload})`
+            )
+          ),
         withoutTransforms
       })
     }
@@ -184,6 +189,27 @@ export const make = (
       Context.add(Transaction, { ...runner.service, batch }),
       Context.add(AdvisoryLock, makeLocks(backend, runner))
     )
+  })
+
+/** Bytes that a notification must stay below (PostgreSQL, `NOTIFY`). */
+const payloadLimit = 8_000
+
+/** The server would say so too, but not how long it was, and the transaction would be lost. */
+const checkPayload = (payload: string, node: string): Effect.Effect<void, SqlError> =>
+  Effect.suspend(() => {
+    const bytes = new TextEncoder().encode(payload).length
+    return bytes < payloadLimit
+      ? Effect.void
+      : Effect.fail(
+          toSqlError(
+            new DatabaseError({
+              reason: "InvalidData",
+              operation: "notify",
+              description: `the payload has ${bytes} bytes and must have fewer than ${payloadLimit}: send a key, and keep the rest in a table`,
+              node
+            })
+          )
+        )
   })
 
 /** What tools that start other programs, such as pg_dump, ask a client for; a password that has to be fetched is not there. */
