@@ -13,6 +13,7 @@ import { EmbeddedPostgres } from "effect-plinth/embedded"
 import * as FaultProxy from "../test/support/FaultProxy.ts"
 import { clients, type Client, type Workload } from "./client/clients.ts"
 import { measure, median, type Slice } from "./client/measure.ts"
+import { pgbench } from "./client/pgbench.ts"
 import { measureWaiting } from "./client/waiters.ts"
 
 const quick = process.argv.includes("--quick")
@@ -84,6 +85,13 @@ const program: Effect.Effect<void, unknown, Scope.Scope | EmbeddedPostgres.Embed
       const results = yield* race(candidates, workload, concurrency)
       yield* Console.log(`### ${title}, ${concurrency} at a time\n`)
       yield* Console.log(`${table(results)}\n`)
+      if (workload !== "mixed") {
+        // It has a connection for each, and nobody waits for one.
+        const limit = yield* pgbench(Redacted.value(url), workload, Math.min(concurrency, poolSize))
+        if (limit !== undefined) {
+          yield* Console.log(`pgbench, the server's limit: ${Math.round(limit).toLocaleString("en-US")} a second\n`)
+        }
+      }
       const of = (name: string) => median((results.get(name) ?? []).map((slice) => slice.opsPerSecond))
       // A mix is bound by its slow statements.
       if (workload !== "mixed" && of("Plinth") < of("@effect/sql-pg")) slower++
