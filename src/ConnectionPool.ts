@@ -8,14 +8,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberRef from "effect/FiberRef"
-import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { PCGRandom } from "effect/Utils"
-import { forkBackground } from "./internal/forkBackground.ts"
+import { forkBackground, makeFork } from "./internal/forkBackground.ts"
 import { PoolCore } from "./ConnectionPool/Core.ts"
 import { Lanes } from "./ConnectionPool/Lanes.ts"
 import type { CloseReason, Driver } from "./ConnectionPool/Core.ts"
@@ -309,7 +308,7 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
     const clock = yield* Effect.clock
     const jitter = new PCGRandom(yield* Random.nextInt)
     // Outlives everything that closing the pool still has to do.
-    const fork = yield* FiberSet.makeRuntime<never>()
+    const fork = yield* makeFork()
     let size = { min: settings.min, max: settings.max }
 
     const driver = wireDriver(options)
@@ -330,13 +329,13 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
         name,
         now,
         random: () => jitter.number(),
-        fork: (effect) => void fork(effect),
+        fork,
         priority: () => {
           const fiber = currentHolder()
           return fiber === undefined ? "normal" : Context.get(fiber.getFiberRef(FiberRef.currentContext), Priority)
         },
         onLongHeld: ({ connection, holder }, ms) =>
-          void fork(
+          fork(
             Effect.logWarning(
               `a connection of ${name} (backend ${connection.processId}) has been held for ${Math.round(ms / 1000)} s by ${holderInWords(holder)}; ` +
                 "if that is not a long transaction, somebody has forgotten to give it back"
@@ -349,7 +348,7 @@ export const make = (options: PoolOptions): Effect.Effect<ConnectionPool["Type"]
     const lanes = new Lanes(core, {
       max: lanesOf(settings.max),
       now,
-      fork: (effect) => void fork(effect)
+      fork
     })
     const running: Running = { core, lanes, now, pooler: settings.pooler }
     yield* Effect.addFinalizer(() => {

@@ -6,7 +6,6 @@
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
-import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Queue from "effect/Queue"
@@ -16,7 +15,7 @@ import * as Stream from "effect/Stream"
 import { nodeName } from "./DatabaseConfig.ts"
 import type { ConnectionTarget, PoolSettings } from "./DatabaseConfig.ts"
 import { DatabaseError } from "./DatabaseError.ts"
-import { forkBackground } from "./internal/forkBackground.ts"
+import { forkBackground, makeFork } from "./internal/forkBackground.ts"
 import { openTarget, withinConnectTimeout } from "./internal/pg/openTarget.ts"
 import type { WireConnection } from "./internal/pg/WireConnection.ts"
 
@@ -103,7 +102,7 @@ export const make = (
   options: ListenerOptions = {}
 ): Effect.Effect<Listener["Type"], never, Scope.Scope> =>
   Effect.gen(function* () {
-    const fork = yield* FiberSet.makeRuntime<never>()
+    const fork = yield* makeFork()
     const lock = yield* Effect.makeSemaphore(1)
     const channels = new Map<string, Set<Queue.Enqueue<Event>>>()
     let connection: WireConnection | undefined

@@ -6,14 +6,13 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import * as FiberSet from "effect/FiberSet"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { PCGRandom } from "effect/Utils"
-import { forkBackground } from "../internal/forkBackground.ts"
+import { forkBackground, makeFork } from "../internal/forkBackground.ts"
 import * as ConnectionPool from "../ConnectionPool.ts"
 import type { Lease, PooledConnection, Restore } from "../ConnectionPool.ts"
 import * as Client from "../DatabaseClient/make.ts"
@@ -72,7 +71,7 @@ export const makeBackend = (
     const clock = yield* Effect.clock
     const now = () => monotonicMillis(clock)
     const jitter = new PCGRandom(yield* Random.nextInt)
-    const fork = yield* FiberSet.makeRuntime<Reactivity.Reactivity>()
+    const fork = yield* makeFork<Reactivity.Reactivity>()
     const alone = monitor.nodes.length === 1
     const nodes = yield* Effect.forEach(monitor.nodes, (monitored, index) => {
       const identities = new WeakMap<PooledConnection, string>()

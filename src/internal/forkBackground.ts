@@ -2,6 +2,7 @@
  * Work that goes on beside its scope until that closes.
  */
 import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
 
 /**
@@ -10,3 +11,10 @@ import type * as Scope from "effect/Scope"
  */
 export const forkBackground = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<void, never, R | Scope.Scope> =>
   Effect.asVoid(Effect.forkScoped(Effect.interruptible(effect)))
+
+/** Forks into the scope from where no effect runs, such as the callbacks of a socket. */
+export const makeFork = <R = never>(): Effect.Effect<
+  (effect: Effect.Effect<void, never, R>) => void,
+  never,
+  R | Scope.Scope
+> => Effect.map(FiberSet.makeRuntime<R>(), (run) => (effect) => void run(Effect.interruptible(effect)))

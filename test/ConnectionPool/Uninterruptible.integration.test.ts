@@ -11,7 +11,7 @@ import { withDatabase } from "../support/migrators.ts"
 const ends = <A, E>(effect: Effect.Effect<A, E>) =>
   Effect.gen(function* () {
     const fiber = yield* Effect.forkDaemon(Effect.uninterruptible(effect))
-    return Option.isSome(yield* Effect.timeoutOption(Fiber.join(fiber), "20 seconds"))
+    return Option.isSome(yield* Effect.timeoutOption(Fiber.join(fiber), "8 seconds"))
   })
 
 describe("what is opened in an uninterruptible region", () => {
