@@ -6,6 +6,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import { ConnectionPool, DatabaseConfig } from "effect-plinth"
 import { TestDatabase } from "effect-plinth/testing"
@@ -257,25 +258,29 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("a lane", (it) => {
     })
   )
 
-  it.scoped("lets short reads past the slow statements that everything else is waiting for", () =>
-    Effect.gen(function* () {
+  it.scoped("lets short reads past the slow statements that everything else is waiting for", () => {
+    const text = "SELECT 1 AS one"
+    const attempt = Effect.gen(function* () {
       const pool = yield* open()
-      const text = "SELECT 1 AS one"
       yield* crowd(pool, text)
       const blocker = yield* pool.reserve
       yield* blocker.run([query("SELECT pg_advisory_lock(77)")])
       const slow = yield* Effect.fork(many(20, () => pool.run([query("SELECT pg_advisory_xact_lock_shared(77)")])))
       yield* withinSeconds(
         10,
-        Effect.map(pool.stats, ({ lanes, used, waiting }) => lanes > 0 && used === 8 && waiting > 0)
+        Effect.map(pool.stats, ({ used, waiting }) => used === 8 && waiting > 0)
       )
       // One by one, with pauses in which nobody needs the lane.
-      yield* Effect.repeatN(Effect.delay(pool.read(query(text)), "30 millis"), 9).pipe(Effect.timeout("20 seconds"))
-      assert.isAbove((yield* pool.stats).waiting, 0)
+      const reads = Effect.repeatN(Effect.delay(pool.read(query(text)), "30 millis"), 9)
+      const passed = Option.isSome(yield* Effect.timeoutOption(reads, "2 seconds"))
+      const stillWaiting = (yield* pool.stats).waiting > 0
       yield* blocker.run([query("SELECT pg_advisory_unlock(77)")])
       yield* Fiber.join(slow)
+      return passed && stillWaiting
     })
-  )
+    // A process that stands still for longer than an empty lane is kept may try again.
+    return withinSeconds(40, Effect.scoped(attempt))
+  })
 
   it.scoped("goes to who waits for a connection, when nobody needs it", () =>
     Effect.gen(function* () {
