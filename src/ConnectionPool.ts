@@ -17,13 +17,14 @@ import { PCGRandom } from "effect/Utils"
 import { forkBackground, makeFork } from "./internal/forkBackground.ts"
 import { PoolCore } from "./ConnectionPool/Core.ts"
 import { Lanes } from "./ConnectionPool/Lanes.ts"
-import type { CloseReason, Driver } from "./ConnectionPool/Core.ts"
+import { close, wireDriver } from "./ConnectionPool/wireDriver.ts"
+import type { CloseReason } from "./ConnectionPool/Core.ts"
 import { currentHolder, fiberOf, holderInWords, spansOf } from "./ConnectionPool/holder.ts"
 import type { Priority as PriorityClass } from "./ConnectionPool/WaitList.ts"
 import type { TimeHistogram } from "./internal/Histogram.ts"
 import { nodeName } from "./DatabaseConfig.ts"
 import type { ConnectionTarget, PoolSettings } from "./DatabaseConfig.ts"
-import { DatabaseError } from "./DatabaseError.ts"
+import type { DatabaseError } from "./DatabaseError.ts"
 import { monotonicMillis } from "./internal/monotonicMillis.ts"
 import type { Query, RunOptions, Step } from "./internal/pg/Exchange.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
@@ -31,9 +32,7 @@ import { lease, reserve, run, startRead, use } from "./ConnectionPool/running.ts
 import type { Running } from "./ConnectionPool/running.ts"
 import type { XactOutcome } from "./ConnectionPool/xactStatus.ts"
 import type { Result } from "./internal/pg/Result.ts"
-import * as TypeParsers from "./internal/pg/typeParsers.ts"
 import type { TypeOptions } from "./internal/pg/typeParsers.ts"
-import { openTarget, withinConnectTimeout } from "./internal/pg/openTarget.ts"
 import type { WireConnection } from "./internal/pg/WireConnection.ts"
 
 export type {
@@ -289,9 +288,6 @@ export interface PoolOptions {
 /** One connection in this many may become a lane, so that small pools have none and most connections stay free. */
 const connectionsPerLane = 4
 
-/** Prepared statements kept per connection. */
-const statementLimit = 256
-
 /** How often idle time, lifetime and the minimum are looked at. */
 const maintenanceInterval = "1 second"
 
@@ -444,73 +440,3 @@ export const layer = (options: PoolOptions): Layer.Layer<ConnectionPool, Databas
  */
 export const layerTest = (partial: Layer.PartialEffectful<ConnectionPool["Type"]>): Layer.Layer<ConnectionPool> =>
   Layer.mock(ConnectionPool, partial)
-
-const wireDriver = (options: PoolOptions): Driver<WireConnection> => {
-  const { onOpen, settings, target } = options
-  const opened = openTarget(target, {
-    statementLimit: settings.prepare && settings.pooler === "none" ? statementLimit : 0,
-    types: options.types === undefined ? undefined : TypeParsers.make(options.types),
-    statementTimeout: settings.statementTimeout
-  })
-  return {
-    open:
-      onOpen === undefined
-        ? opened
-        : Effect.flatMap(opened, (connection) =>
-            Effect.as(
-              Effect.onError(withinConnectTimeout(target, onOpen(connection)), () => connection.end),
-              connection
-            )
-          ),
-    // An exchange without statements is a bare Sync, the cheapest round trip there is.
-    check: (connection) => withDeadline(connection, settings.validateTimeout, []),
-    condition: (connection) => (!connection.idle ? "busy" : connection.status === "I" ? "clean" : "open"),
-    dropOverdue: (connection) => connection.dropOverdue(),
-    reset:
-      settings.sessionReset === "none"
-        ? undefined
-        : (connection) => withDeadline(connection, settings.validateTimeout, [{ text: "DISCARD ALL", params: [] }]),
-    restore: (connection) => withDeadline(connection, settings.validateTimeout, [{ text: "ROLLBACK", params: [] }]),
-    end: (connection) => connection.end,
-    drop: (connection) => connection.destroy()
-  }
-}
-
-/** A round trip on a connection that nobody has; one that does not answer in time is dropped and not cancelled. */
-const withDeadline = (
-  connection: WireConnection,
-  duration: Duration.Duration,
-  steps: ReadonlyArray<Query>
-): Effect.Effect<void, DatabaseError> =>
-  Effect.async<void, DatabaseError>((resume) => {
-    connection.unsafeRun(steps, { operation: "check" }, (error) =>
-      resume(error === undefined ? Effect.void : Effect.fail(error))
-    )
-  }).pipe(
-    Effect.interruptible,
-    Effect.timeoutFail({
-      duration,
-      onTimeout: () =>
-        new DatabaseError({
-          reason: "ConnectionLost",
-          operation: "check",
-          description: `an idle connection did not answer within ${Duration.format(duration)}`,
-          node: connection.node
-        })
-    }),
-    Effect.tapError(() => Effect.sync(() => connection.destroy("it did not answer when it was checked")))
-  )
-
-type Core = PoolCore<WireConnection>
-
-/** Waits for the connections in use, then cancels what runs on them and drops them. */
-const close = (core: Core, timeout: Duration.Duration): Effect.Effect<void> =>
-  Effect.async<void>((resume) => core.close(() => resume(Effect.void))).pipe(
-    // A finalizer cannot be interrupted, and so its deadline would not hold.
-    Effect.interruptible,
-    Effect.timeoutOption(timeout),
-    Effect.zipRight(
-      Effect.suspend(() => Effect.forEach(core.connections, ({ stop }) => stop, { concurrency: 16, discard: true }))
-    ),
-    Effect.zipRight(Effect.sync(() => core.evict("closed")))
-  )
