@@ -168,9 +168,21 @@ const roundTrip = Effect.flatMap(SqlClient.SqlClient, (sql) =>
   )
 )
 
+/** The shapes of the rows are constant, unless the client was given parsers or transforms of its own. */
 const decode = <A, I>(schema: Schema.Schema<A, I>) => {
   const decodeRows = Schema.decodeUnknown(schema)
-  // The statements are constants, and so are the shapes of their rows.
   return <E, R>(rows: Effect.Effect<ReadonlyArray<object>, E, R>) =>
-    Effect.flatMap(rows, (found) => Effect.orDie(decodeRows(found)))
+    Effect.flatMap(rows, (found) =>
+      Effect.mapError(
+        decodeRows(found),
+        (cause) =>
+          new DatabaseErrors.DatabaseError({
+            reason: "InvalidData",
+            operation: "survey",
+            description:
+              "the client's own parsers or transforms of names changed what the server reports; use a client without them",
+            cause
+          })
+      )
+    )
 }

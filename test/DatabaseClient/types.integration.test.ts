@@ -6,7 +6,7 @@ import { assert, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { ConnectionPool } from "effect-plinth"
-import { Database } from "effect-plinth"
+import { Database, PoolOptimizer } from "effect-plinth"
 import { TestDatabase } from "effect-plinth/testing"
 
 const client = (types?: ConnectionPool.TypeOptions) =>
@@ -61,6 +61,14 @@ layer(TestDatabase.layer(), { excludeTestServices: true })("values", (it) => {
         Array.from({ length: 50 }, () => expected)
       )
     }).pipe(Effect.provide(client({ parsers: { 600: (text) => `at ${text}` } })))
+  )
+
+  it.effect("that are read in a way of one's own make a survey fail with words, and not as a defect", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(PoolOptimizer.survey)
+      assert.strictEqual(error.reason, "InvalidData")
+      assert.include(error.message, "the client's own parsers")
+    }).pipe(Effect.provide(client({ parsers: { 23: BigInt } })))
   )
 
   it.effect("of every kind read back as the stock client reads them", () =>
